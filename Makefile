@@ -1,0 +1,50 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check static kafka bench long lock clean fmt
+
+demo: .venv/ready                           # all services and the gateway in one process; KAFKA=1: on a real broker
+	$(BIN)/python -m services.demo $(if $(KAFKA),--kafka)
+
+test: .venv/ready                           # everything, and what it proves: build/promises.json
+	$(BIN)/pytest --promises build/promises.json
+	@$(MAKE) --no-print-directory static
+
+check: static                               # before every commit: memory only, under a minute
+	$(BIN)/pytest -m "not kafka" $(wildcard tests/unit tests/contract tests/architecture tests/schemas tests/processing tests/workflow)
+
+static: .venv/ready
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && PYTHONPATH=. $(BIN)/lint-imports
+
+kafka:                                      # a broker in the foreground, on PORT (9092); needs Java 17 and Maven, no Docker
+	$(PYTHON) deploy/kafka/run.py --port $(or $(PORT),9092)
+
+bench: .venv/bench-ready
+	$(BIN)/python -m tests.bench
+
+long: test
+
+fmt: .venv/ready
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+.venv/ready: requirements-dev.lock libs/antiphon/pyproject.toml
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Antiphon needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable libs/antiphon
+	touch $@
+
+.venv/bench-ready: .venv/ready requirements-bench.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	touch $@
+
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
+LOCK := $(COMPILE) pyproject.toml --no-emit-package antiphon
+lock:                                       # the one verb that needs uv (pip install uv)
+	$(LOCK) --output-file requirements.lock
+	$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
+	$(COMPILE) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
