@@ -1,0 +1,45 @@
+"""Antiphon: call and response for agents on Kafka. These are its public names."""
+
+from antiphon.app import App
+from antiphon.client import Client, SubmitOptions
+from antiphon.context import Context, State
+from antiphon.durations import Duration
+from antiphon.errors import (
+    AntiphonError,
+    CommandFailed,
+    ConfigurationError,
+    InvalidMessage,
+    MessageTooLarge,
+    Permanent,
+    Retryable,
+    RetryAfter,
+)
+from antiphon.messages import Command, Event, Message, Reply
+from antiphon.retry import Retry
+
+__all__ = [
+    # errors
+    "AntiphonError",
+    # writing services
+    "App",
+    # calling services
+    "Client",
+    # messages
+    "Command",
+    "CommandFailed",
+    "ConfigurationError",
+    "Context",
+    "Duration",
+    "Event",
+    "InvalidMessage",
+    "Message",
+    "MessageTooLarge",
+    "Permanent",
+    "Reply",
+    "Retry",
+    "RetryAfter",
+    "Retryable",
+    "State",
+    "SubmitOptions",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,148 @@
+"""App: which function serves which message; checked before the first record is read."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from antiphon.context import Context
+from antiphon.durations import Duration, seconds
+from antiphon.errors import ConfigurationError
+from antiphon.messages import Answer, Command, Event, Message
+from antiphon.retry import Retry
+from antiphon.topics import bad_name
+
+CommandT = TypeVar("CommandT", bound=Command[Any])
+EventT = TypeVar("EventT", bound=Event)
+# the handler's own return type is kept exactly, so that a decorated handler stays callable as written
+OutT = TypeVar("OutT", bound="Awaitable[Answer | None] | Answer | None")
+DoneT = TypeVar("DoneT", bound="Awaitable[None] | None")
+CommandHandler = Callable[[CommandT, Context], OutT]
+EventHandler = Callable[[EventT, Context], DoneT]
+Start = Literal["now", "earliest"]
+
+
+@dataclass(frozen=True)
+class Handler:
+    """A function with the policy declared beside it; `start` is where a new event subscription begins."""
+
+    fn: Callable[..., Any]
+    kind: type[Message]
+    retry: Retry
+    timeout: float
+    start: Start = "now"
+
+    @cached_property
+    def name(self) -> str:
+        return str(getattr(self.fn, "__qualname__", self.fn))
+
+    @cached_property
+    def asynchronous(self) -> bool:
+        return inspect.iscoroutinefunction(self.fn)
+
+    @cached_property
+    def hints(self) -> dict[str, Any]:
+        try:
+            return get_type_hints(self.fn)
+        except NameError as error:
+            raise ConfigurationError(
+                [f"{self.name}: {error}; message classes must be importable at run time, not under TYPE_CHECKING"]
+            ) from None
+
+    @cached_property
+    def message(self) -> type[Any]:
+        """The class that the first parameter is annotated with (else ConfigurationError)."""
+        names = list(inspect.signature(self.fn).parameters)
+        if len(names) != 2:
+            raise ConfigurationError([f"{self.name}: a handler takes a message and a context, not {names}"])
+        message = self.hints.get(names[0])
+        if not (isinstance(message, type) and issubclass(message, self.kind) and message is not self.kind):
+            raise ConfigurationError(
+                [f"{self.name}: annotate {names[0]!r} with a {self.kind.__name__} class, not {message!r}"]
+            )
+        return message
+
+    @cached_property
+    def returns(self) -> type[Answer] | None:
+        found = self.hints.get("return")
+        return None if found is type(None) else found
+
+
+class App:
+    """A service: a consumer group with its handlers.
+
+    `delivery` is `transactional` (exactly once inside Kafka) or `at_least_once` (for handlers that keep no state).
+    """
+
+    def __init__(self, service: str, *, delivery: Literal["transactional", "at_least_once"] = "transactional") -> None:
+        self.service = service
+        self.delivery = delivery
+        self.commands: list[Handler] = []
+        self.events: list[Handler] = []
+
+    def command(
+        self, *, retry: Retry = Retry(), timeout: Duration = "60s"
+    ) -> Callable[[CommandHandler[CommandT, OutT]], CommandHandler[CommandT, OutT]]:
+        """Register the one handler of a command; a plain `def` runs in the thread pool."""
+
+        def register(fn: CommandHandler[CommandT, OutT]) -> CommandHandler[CommandT, OutT]:
+            self.commands.append(Handler(fn, Command, retry, seconds(timeout)))
+            return fn
+
+        return register
+
+    def event(
+        self, *, retry: Retry = Retry(), timeout: Duration = "60s", start: Start = "now"
+    ) -> Callable[[EventHandler[EventT, DoneT]], EventHandler[EventT, DoneT]]:
+        """Register one of any number of handlers of an event; `start` is where a new subscription begins."""
+
+        def register(fn: EventHandler[EventT, DoneT]) -> EventHandler[EventT, DoneT]:
+            self.events.append(Handler(fn, Event, retry, seconds(timeout), start))
+            return fn
+
+        return register
+
+    @property
+    def messages(self) -> set[type[Message]]:
+        """Every class that a handler takes or returns."""
+        taken = {handler.message for handler in (*self.commands, *self.events)}
+        return taken | {handler.returns for handler in self.commands if handler.returns is not None}
+
+    def check(self) -> None:
+        """Every mistake of this app in one ConfigurationError, before anything is read."""
+        wrong = [problem for problem in [bad_name(self.service)] if problem]
+        for handler in (*self.commands, *self.events):
+            try:
+                wrong += self._mistakes(handler)
+            except ConfigurationError as error:
+                wrong += error.mistakes
+        if wrong:
+            raise ConfigurationError(f"{self.service}: {line}" for line in wrong)
+
+    def _mistakes(self, handler: Handler) -> list[str]:
+        message = handler.message
+        wrong = (
+            []
+            if message.key_field in (None, *message.model_fields)
+            else [f"{message.__name__} names {message.key_field!r} as its key, which is not a field of it"]
+        )
+        if handler.kind is Event:
+            problem = bad_name(message.family)
+            return [*wrong, f"{message.__name__}: {problem}"] if problem else wrong
+        return wrong + self._command_mistakes(handler, message)
+
+    def _command_mistakes(self, handler: Handler, message: type[Command[Any]]) -> list[str]:
+        wrong = []
+        declared = message.reply_type()
+        if declared is not handler.returns:
+            wrong.append(
+                f"{handler.name} returns {handler.returns}, but {message.__name__} is answered with {declared}"
+            )
+        if message.service != self.service:
+            wrong.append(f"{message.__name__} belongs to service {message.service!r}, not {self.service!r}")
+        if next(other.fn for other in self.commands if other.message is message) is not handler.fn:
+            wrong.append(f"{message.__name__} has a second handler, {handler.name}; a command has exactly one")
+        return wrong

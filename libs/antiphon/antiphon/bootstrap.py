@@ -1,0 +1,187 @@
+"""Joining core and edges: from settings to running processes. Nothing else knows both."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from antiphon.app import App
+from antiphon.broker import Admin, Broker
+from antiphon.catalogue import Catalogue, Installation
+from antiphon.client import Client
+from antiphon.clock import Clock
+from antiphon.clocks.system import SystemClock
+from antiphon.codecs.avro import AvroCodec
+from antiphon.errors import ConfigurationError
+from antiphon.executors.loop import drive
+from antiphon.executors.threads import ThreadExecutor, ThreadLimits
+from antiphon.processing.outbound import Limits
+from antiphon.processing.worker import Worker, WorkerOptions, WorkerParts, slice_topics
+from antiphon.settings import Settings
+from antiphon.status.measures import ProjectionMeasures
+from antiphon.status.projector import Projector, ProjectorParts
+from antiphon.store import Store
+from antiphon.telemetry.prometheus import PrometheusMetrics
+from antiphon.telemetry.server import Probes, TelemetryServer
+from antiphon.topics import TopicNames
+
+log = logging.getLogger(__name__)
+LAG_INTERVAL = 5.0  # seconds between two looks at the projection's lag
+STALE = 30.0  # seconds without a turn after which a worker counts as dead
+COLLECT = (50_000, 20, 50)  # allocations between two young collections, and how many of those until older ones
+SWITCH = 0.0005  # seconds; threads that answer each other must not wait five milliseconds for their turn
+
+
+def installation(settings: Settings) -> Installation:
+    """Topic names and partitions as set."""
+    return Installation(TopicNames(settings.prefix), settings.partitions)
+
+
+def kafka(settings: Settings) -> Broker:
+    """The cluster that the settings name."""
+    from antiphon.brokers.kafka import KafkaBroker
+    from antiphon.brokers.profiles import PROFILES
+
+    return KafkaBroker(PROFILES[settings.profile], settings.bootstrap_servers, settings.kafka)
+
+
+def admin(settings: Settings) -> Admin:
+    """For questions about topics."""
+    return kafka(settings).admin()
+
+
+def client(catalogue: Catalogue, settings: Settings, name: str = "client") -> Client:
+    """A client on the cluster that the settings name; use it as an async context manager."""
+    from antiphon.clients.correlation import ClientParts
+    from antiphon.clients.kafka import KafkaClient, KafkaClientOptions
+
+    parts = ClientParts(catalogue, AvroCodec(), SystemClock())
+    options = KafkaClientOptions(settings.bootstrap_servers, name, settings.max_message_bytes, settings=settings.kafka)
+    return KafkaClient(parts, options)
+
+
+def until_signalled() -> threading.Event:
+    """An event that SIGTERM or SIGINT sets (on the main thread only)."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def begin_process(settings: Settings) -> None:
+    """What every process of ours does first."""
+    logging.basicConfig(
+        level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    sys.setswitchinterval(SWITCH)
+    # messages die young; with the defaults every few of them pay for a look at everything that is alive
+    gc.freeze()
+    gc.set_threshold(*COLLECT)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningWorker:
+    """A worker with what drives it."""
+
+    worker: Worker
+    executor: ThreadExecutor
+    clock: Clock
+    grace: float
+
+    def run(self, stop: threading.Event) -> bool:
+        """Drive it on this thread until `stop`; True if it ended cleanly."""
+        return drive(self.worker, self.executor, self.clock, stop, self.grace)
+
+    def probes(self) -> Probes:
+        """Alive while the loop goes round; ready when it has joined its group and is not draining."""
+        worker, clock = self.worker, self.clock
+
+        def live() -> tuple[bool, str]:
+            age = clock.now() - worker.last_turn
+            return age < STALE, f"the last turn was {age:.1f} s ago"
+
+        def ready() -> tuple[bool, str]:
+            return worker.ready, "joined" if worker.ready else "not joined, or draining"
+
+        return Probes(live, ready, live)
+
+
+def worker(app: App, broker: Broker, settings: Settings, metrics: PrometheusMetrics) -> RunningWorker:
+    """A worker of this app with threads of its own."""
+    executor, clock = ThreadExecutor(ThreadLimits(settings.handlers, settings.handler_threads)), SystemClock()
+    options = WorkerOptions(
+        replica=settings.replica, in_flight=settings.in_flight, limits=Limits(settings.max_message_bytes)
+    )
+    parts = WorkerParts(broker, AvroCodec(), clock, executor, metrics)
+    return RunningWorker(Worker(app, parts, installation(settings), options), executor, clock, settings.grace)
+
+
+def check_topics(cluster: Admin, catalogue: Catalogue, topics: set[str]) -> None:
+    """ConfigurationError with everything that is missing, before anything is read."""
+    missing = catalogue.missing(cluster.topics(), topics)
+    if missing:
+        raise ConfigurationError(missing)
+
+
+def topics_of(app: App, catalogue: Catalogue) -> set[str]:
+    """The topics that a service reads or writes."""
+    names, mine = catalogue.installation.names, slice_topics(app, catalogue.installation)
+    platform = {names.replies, names.dead_letters, names.lifecycle, names.schemas}
+    return {mine.commands, *mine.events, *([mine.state] if mine.state else []), *platform}
+
+
+def run_service(app: App, catalogue: Catalogue, settings: Settings) -> int:
+    """Run one service until SIGTERM; the exit code is 0 after a clean stop."""
+    begin_process(settings)
+    stop = until_signalled()
+    broker = kafka(settings)
+    cluster = broker.admin()
+    check_topics(cluster, catalogue, topics_of(app, catalogue))
+    cluster.close()
+    metrics = PrometheusMetrics()
+    running = worker(app, broker, settings, metrics)
+    server = TelemetryServer(metrics, running.probes(), settings.metrics_host, settings.metrics_port)
+    log.info("service %s runs as %s; metrics on port %d", app.service, settings.replica, server.port)
+    clean = running.run(stop)
+    server.close()
+    return 0 if clean else 1
+
+
+def projector(
+    broker: Broker, catalogue: Catalogue, store: Store, changed: Callable[[Collection[str]], None] | None = None
+) -> Projector:
+    """The read side's writer; `changed` is told the ids of commands whose rows have just been committed."""
+    return Projector(ProjectorParts(broker, catalogue, AvroCodec(), store, SystemClock(), changed=changed))
+
+
+def run_projector(catalogue: Catalogue, settings: Settings) -> int:
+    """Fold the log into the read side until SIGTERM."""
+    from antiphon.stores.sql import SqlStore  # at the top it would double the time that `antiphon send` takes to start
+
+    begin_process(settings)
+    stop = until_signalled()
+    broker = kafka(settings)
+    cluster = broker.admin()
+    check_topics(cluster, catalogue, set(catalogue.topic_names()))
+    cluster.close()
+    store, metrics = SqlStore.open(settings.database_url), PrometheusMetrics()
+    folding = projector(broker, catalogue, store)
+    thread = threading.Thread(target=folding.run, args=(stop,), name="projector")
+
+    def live() -> tuple[bool, str]:
+        return thread.is_alive(), "folding" if thread.is_alive() else "the projector has ended"
+
+    server = TelemetryServer(metrics, Probes(live, live, live), settings.metrics_host, settings.metrics_port)
+    thread.start()
+    measures = ProjectionMeasures(folding, metrics)
+    while not stop.wait(LAG_INTERVAL):
+        measures.report()
+    thread.join(settings.grace)
+    server.close()
+    store.close()
+    return 0

@@ -1,0 +1,1 @@
+"""Brokers: Kafka and the one in process."""

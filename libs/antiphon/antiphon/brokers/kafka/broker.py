@@ -1,0 +1,35 @@
+"""A Kafka cluster as `Broker`."""
+
+from __future__ import annotations
+
+from antiphon.broker import Admin, Broker, Member, MemberOptions, Producer, Reader, ReaderOptions
+from antiphon.brokers.kafka.admin import KafkaAdmin
+from antiphon.brokers.kafka.connection import Connection
+from antiphon.brokers.kafka.member import KafkaMember
+from antiphon.brokers.kafka.producer import PlainProducer, TransactionalProducer
+from antiphon.brokers.kafka.reader import KafkaReader
+from antiphon.profile import Profile, Settings
+
+
+class KafkaBroker(Broker):
+    """The cluster behind `bootstrap_servers` ("host:port,host:port"), treated as its profile says.
+
+    `overrides` are librdkafka settings for every client: security, client ids, an installation's own tuning.
+    """
+
+    def __init__(self, profile: Profile, bootstrap_servers: str, overrides: Settings | None = None) -> None:
+        self._connection = Connection(profile, bootstrap_servers, overrides or {})
+
+    def member(self, options: MemberOptions) -> Member:
+        return KafkaMember(self._connection, options)
+
+    def reader(self, options: ReaderOptions) -> Reader:
+        return KafkaReader(self._connection, options)
+
+    def producer(self, transactional_id: str | None = None) -> Producer:
+        if transactional_id is None:
+            return PlainProducer(self._connection)
+        return TransactionalProducer(self._connection, transactional_id)
+
+    def admin(self) -> Admin:
+        return KafkaAdmin(self._connection)

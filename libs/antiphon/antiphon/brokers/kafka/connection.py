@@ -1,0 +1,70 @@
+"""The settings of every client: what the profile says, what the installation overrides, what the contract demands."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from antiphon.profile import Profile, Settings
+
+LOG = logging.getLogger("antiphon.kafka")
+LONGEST_POLL_INTERVAL = 86_400_000
+
+
+class Connection:
+    """How to reach a cluster, and with which settings for which part."""
+
+    def __init__(self, profile: Profile, bootstrap_servers: str, overrides: Settings) -> None:
+        self._settings = profile.settings
+        self._record_bytes = profile.record_bytes
+        self._every: Settings = {**profile.settings.every, "bootstrap.servers": bootstrap_servers}
+        self._overrides = overrides
+
+    def admin(self) -> dict[str, Any]:
+        """For questions."""
+        return self._merged({}, {})
+
+    def member(self, group: str) -> dict[str, Any]:
+        """For a subscribed member, which never fetches and never commits by itself."""
+        return self._merged(
+            self._settings.member,
+            {"group.id": group, "enable.auto.commit": False, "auto.offset.reset": "error"},
+        )
+
+    def reader(self, group: str, prompt: bool, committed: bool) -> dict[str, Any]:
+        """For an assign-only reader; only end-of-partition events tell how far it has looked."""
+        return self._merged(
+            {"fetch.wait.max.ms": 10 if prompt else 100, "fetch.min.bytes": 1, **self._settings.reader},
+            {
+                "group.id": group,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed" if committed else "read_uncommitted",
+                "max.poll.interval.ms": LONGEST_POLL_INTERVAL,
+            },
+        )
+
+    def plain_producer(self) -> dict[str, Any]:
+        """For records outside transactions."""
+        return self._merged(self._settings.plain_producer, self._written({}))
+
+    def transactional_producer(self, transactional_id: str) -> dict[str, Any]:
+        """For records in transactions."""
+        return self._merged(
+            self._settings.transactional_producer, self._written({"transactional.id": transactional_id})
+        )
+
+    def _written(self, more: Settings) -> Settings:
+        return {
+            "enable.idempotence": True,
+            "acks": "all",
+            "partitioner": "murmur2_random",
+            "delivery.report.only.error": True,
+            "message.max.bytes": self._record_bytes,
+            **more,
+        }
+
+    def _merged(self, part: Settings, demanded: Settings) -> dict[str, Any]:
+        return {**self._every, **part, **self._overrides, **demanded, "logger": LOG}

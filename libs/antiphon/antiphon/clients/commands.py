@@ -1,0 +1,81 @@
+"""From a command to the record that carries it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+from antiphon.broker import Headers, Outgoing
+from antiphon.catalogue import Installation
+from antiphon.client import SubmitOptions
+from antiphon.codec import Codec
+from antiphon.envelope import PRIORITIES, Origin, ReplyAddress, headers, reply_headers, rfc3339
+from antiphon.errors import InvalidMessage, MessageTooLarge
+from antiphon.messages import Command
+from antiphon.topics import partition_of
+
+CORRELATION_LENGTH = 128
+
+
+class CommandRecords:
+    """Encodes, addresses and places what one client sends; `message_bytes` is the most an encoded command may have."""
+
+    def __init__(self, codec: Codec, installation: Installation, name: str, message_bytes: int) -> None:
+        self._codec = codec
+        self._installation = installation
+        self._source = f"client/{name}"
+        self._limit = message_bytes
+
+    def record(
+        self, command: Command[Any], options: SubmitOptions, when: float, reply: ReplyAddress | None = None
+    ) -> tuple[UUID, Outgoing]:
+        """The command's id and its record. Raises MessageTooLarge, and InvalidMessage for options nobody could read."""
+        kind = type(command)
+        _check(kind.__name__, options)
+        value = self._codec.encode(command)
+        if len(value) > self._limit:
+            raise MessageTooLarge(kind.__name__, len(value), self._limit)
+        id_ = options.command_id or uuid4()
+        own_key = None if kind.key_field is None else str(getattr(command, kind.key_field))
+        origin = Origin(
+            options.correlation_id or _as_correlation(own_key) or str(id_),
+            None if options.causation_id is None else str(options.causation_id),
+            None if options.traceparent is None else options.traceparent.encode(),
+        )
+        found = headers(self._source, kind.type_name(), str(id_), when, origin) + _option_headers(options)
+        if reply is not None:
+            found += reply_headers(reply)
+        key = (origin.correlation_id if own_key is None else own_key).encode()
+        partition = partition_of(key, self._installation.partitions)
+        return id_, Outgoing(self._installation.names.commands(kind.service), partition, key, value, found)
+
+
+def _as_correlation(key: str | None) -> str | None:
+    return key if key is not None and 0 < len(key) <= CORRELATION_LENGTH else None
+
+
+def _check(name: str, options: SubmitOptions) -> None:
+    wrong = {}
+    if options.priority not in PRIORITIES:
+        wrong["priority"] = f"{options.priority!r} is none of {', '.join(PRIORITIES)}"
+    if options.correlation_id is not None and not 0 < len(options.correlation_id) <= CORRELATION_LENGTH:
+        wrong["correlation_id"] = f"has {len(options.correlation_id)} characters, it may have 1 to {CORRELATION_LENGTH}"
+    if options.deadline is not None and options.deadline.tzinfo is None:
+        wrong["deadline"] = f"{options.deadline} has no time zone; use datetime.now(UTC) and the like"
+    if wrong:
+        raise InvalidMessage(name, wrong)
+
+
+def _option_headers(options: SubmitOptions) -> Headers:
+    """What stands for itself, `normal` among it, is not written."""
+    found: Headers = []
+    if options.priority != "normal":
+        found.append(("ce_priority", options.priority.encode()))
+    if options.deadline is not None:
+        found.append(("ce_deadline", rfc3339(options.deadline.timestamp()).encode()))
+    if options.subject is not None:
+        found.append(("ce_subject", options.subject.encode()))
+    if options.tags:
+        found.append(("ce_tags", json.dumps(dict(options.tags)).encode()))
+    return found

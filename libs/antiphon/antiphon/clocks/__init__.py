@@ -1,0 +1,1 @@
+"""Clocks: the system's and a virtual one."""

@@ -1,0 +1,1 @@
+"""Codecs: Avro in single-object encoding."""

@@ -1,0 +1,77 @@
+"""What an author may do while a message is handled."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from antiphon.messages import Command, Event
+
+
+class State(BaseModel):
+    """A typed entry that is kept for the key of the message; every field needs a default.
+
+    Change it in place: what it holds when the attempt succeeds is kept, what a failed attempt changed is not.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+StateT = TypeVar("StateT", bound=State)
+
+
+class Outbox(ABC):
+    """Not awaited: a message goes out with this attempt's success, or not at all."""
+
+    @abstractmethod
+    def send(self, command: Command[Any]) -> UUID:
+        """Send a command (with no answer to wait for); returns its id, which is the same at every attempt."""
+
+    @abstractmethod
+    def publish(self, event: Event) -> UUID:
+        """Publish a fact on its family; returns its id, which is the same at every attempt."""
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """The time of this attempt, in UTC."""
+
+    @abstractmethod
+    def uuid(self) -> UUID:
+        """A UUID derived from the message: the same at every attempt."""
+
+    @abstractmethod
+    def random(self) -> random.Random:
+        """A source of random numbers seeded by the message: the same at every attempt."""
+
+
+class Context(Outbox):
+    """For command and event handlers: may do anything but wait for another command."""
+
+    @property
+    @abstractmethod
+    def id(self) -> UUID:
+        """The id of the message that is handled."""
+
+    @property
+    @abstractmethod
+    def correlation_id(self) -> str:
+        """The workflow or request all of this belongs to."""
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """What keeps the order, and the scope of `state`."""
+
+    @property
+    @abstractmethod
+    def attempt(self) -> int:
+        """1 for the first attempt of this process."""
+
+    @abstractmethod
+    def state(self, kind: type[StateT]) -> StateT:
+        """The kept entry of this class for the message's key; a fresh one where there is none."""

@@ -1,0 +1,183 @@
+"""Every error that Antiphon raises, in one tree.
+
+AntiphonError
+├── ConfigurationError        found before the first record is read; lists every mistake at once
+├── MessageError              a message that cannot be taken as it is
+│   ├── InvalidMessage        its content does not fit its class; names the field
+│   ├── UndecodableMessage    its bytes are not what they claim to be
+│   ├── UnknownSchema         no schema is known for its fingerprint (yet)
+│   ├── UnknownType           nobody here knows its type
+│   └── MessageTooLarge       more bytes than the cluster takes
+├── BrokerError               the cluster said no
+│   ├── BrokerUnavailable     try again later: nothing was decided
+│   ├── UnknownTopic          a topic that does not exist
+│   ├── OffsetOutOfRange      a position that the log no longer (or not yet) has
+│   ├── OffsetsUnstable       committed offsets are behind a transaction that is still open
+│   ├── TransactionAborted    this transaction cannot commit: abort it
+│   │   ├── MembershipChanged the group has moved on: another member may own the slice
+│   │   └── RecordRefused     the cluster refused one of its records
+│   └── ProducerFenced        this producer is finished: make a new one
+├── StoreError                the database of the read side said no
+│   ├── StoreUnavailable      try again later: nothing is known to have been written
+│   └── ProjectionSuperseded  another replica has folded further: read on from the stored positions
+├── HandlerTimeout            a handler ran longer than its declared timeout
+├── Retryable                 raised by authors: try again within the handler's policy
+│   └── RetryAfter            ... but not before a stated time
+├── Permanent                 raised by authors: trying again cannot help
+└── CommandFailed             the command ended without its answer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from antiphon.durations import Duration, seconds
+
+
+class AntiphonError(Exception):
+    """The root of the tree."""
+
+
+class ConfigurationError(AntiphonError):
+    """What is declared cannot run; `mistakes` holds every finding, one line each."""
+
+    def __init__(self, mistakes: Iterable[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(self.mistakes))
+
+
+class MessageError(AntiphonError):
+    """A message that cannot be taken as it is; `code` is the reason a dead letter states."""
+
+    code = "invalid-message"
+
+
+class InvalidMessage(MessageError):
+    """The content does not fit the message class; `fields` maps the path of each wrong field to what is wrong."""
+
+    def __init__(self, message_type: str, fields: dict[str, str]) -> None:
+        self.message_type = message_type
+        self.fields = fields
+        listed = "; ".join(f"{path}: {problem}" for path, problem in fields.items())
+        super().__init__(f"{message_type} is not valid: {listed}")
+
+
+class UndecodableMessage(MessageError):
+    """The bytes are not what the headers claim; nothing of the message could be read."""
+
+    code = "undecodable"
+
+
+class UnknownSchema(MessageError):
+    """No schema is known for the fingerprint (16 hex digits, little-endian as on the wire)."""
+
+    code = "unknown-schema"
+
+    def __init__(self, fingerprint: str) -> None:
+        self.fingerprint = fingerprint
+        super().__init__(f"no schema with fingerprint {fingerprint} has been announced; start its producer first")
+
+
+class UnknownType(MessageError):
+    """The type stands in no catalogue that this process knows."""
+
+    code = "unknown-type"
+
+
+class MessageTooLarge(MessageError):
+    """The encoded message has more bytes than the limit of the installation."""
+
+    code = "too-large"
+
+    def __init__(self, message_type: str, size: int, limit: int) -> None:
+        self.message_type, self.size, self.limit = message_type, size, limit
+        super().__init__(
+            f"{message_type} has {size:,} bytes; at most {limit:,} are taken. Send a reference to the content instead"
+        )
+
+
+class BrokerError(AntiphonError):
+    """The cluster refused or could not answer."""
+
+
+class BrokerUnavailable(BrokerError):
+    """The cluster did not answer in time; nothing is known to have happened, try again."""
+
+
+class UnknownTopic(BrokerError):
+    """The topic or partition does not exist; `antiphon topics apply` makes the declared ones."""
+
+
+class OffsetOutOfRange(BrokerError):
+    """The log has no such position; the reader has let go of the partition."""
+
+    def __init__(self, topic: str, partition: int, offset: int) -> None:
+        self.topic, self.partition, self.offset = topic, partition, offset
+        super().__init__(f"{topic}[{partition}] has no offset {offset}: it has been deleted or was never written")
+
+
+class OffsetsUnstable(BrokerError):
+    """A transaction that carries offsets of this group is still open; ask again."""
+
+
+class TransactionAborted(BrokerError):
+    """The open transaction cannot commit and must be aborted; nothing of it will be seen."""
+
+
+class MembershipChanged(TransactionAborted):
+    """The group metadata given with the offsets is out of date: the slice may have another owner."""
+
+
+class RecordRefused(TransactionAborted):
+    """The cluster refused a record, for its size or its address; the same record will be refused again."""
+
+
+class ProducerFenced(BrokerError):
+    """A newer producer has the same transactional id, or the cluster timed this one out; it can never be used again."""
+
+
+class HandlerTimeout(AntiphonError):
+    """The handler ran longer than its declared timeout; whatever it still returns is dropped."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the handler did not end within its timeout of {seconds:g} s")
+
+
+class StoreError(AntiphonError):
+    """The database of the read side refused or could not answer."""
+
+
+class StoreUnavailable(StoreError):
+    """The database did not answer, or is locked; nothing is known to have been written, try again."""
+
+
+class ProjectionSuperseded(StoreError):
+    """The stored positions are no longer those that were read: another replica has folded these records."""
+
+
+class Retryable(AntiphonError):
+    """Raise it in a handler for a fault that may pass; other exceptions count as retryable too, within the limit."""
+
+
+class RetryAfter(Retryable):
+    """A retryable fault whose other side said how long to wait."""
+
+    def __init__(self, message: str, delay: Duration) -> None:
+        self.delay = seconds(delay)
+        super().__init__(message)
+
+
+class Permanent(AntiphonError):
+    """Raise it in a handler when another attempt cannot help; the message becomes a dead letter at once."""
+
+
+class CommandFailed(AntiphonError):
+    """The command ended without its answer.
+
+    `code` is one of failed, timeout, cancelled, dead-lettered, invalid-message, …; `error_class` is the name of the
+    exception at the other side, `retryable` whether sending the command again may help.
+    """
+
+    def __init__(self, code: str, message: str, *, error_class: str = "", retryable: bool = False) -> None:
+        self.code, self.error_class, self.retryable = code, error_class, retryable
+        super().__init__(message)

@@ -1,0 +1,111 @@
+"""The contract of an executor: everything that may block or take time, done away from the worker's loop.
+
+The loop hands over handler work, commits and readers, and asks later what has ended; nothing in the loop itself starts
+a thread or waits for one. `executors/threads.py` uses threads, `executors/inline.py` does everything at once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from antiphon.broker import Partition, Reader, Record
+
+
+class Work(ABC):
+    """One attempt of one handler. It keeps its own result; it never raises into the executor."""
+
+    __slots__ = ()
+
+    asynchronous: bool
+    timeout: float
+
+    @abstractmethod
+    def start(self) -> Coroutine[Any, Any, object] | None:
+        """For asynchronous work: the handler's coroutine, or None if it has ended before that."""
+
+    @abstractmethod
+    def call(self) -> None:
+        """For synchronous work: run the handler and keep what comes of it."""
+
+    @abstractmethod
+    def succeed(self, result: object) -> None:
+        """The handler returned this."""
+
+    @abstractmethod
+    def fail(self, error: BaseException) -> None:
+        """The handler raised this."""
+
+
+class Intake(ABC):
+    """A reader that reads ahead; the loop takes what has come and never waits."""
+
+    @abstractmethod
+    def assign(self, positions: Mapping[Partition, int]) -> None:
+        """Read these (too), from these offsets on."""
+
+    @abstractmethod
+    def unassign(self, partitions: Collection[Partition]) -> None:
+        """No record of these is taken any more."""
+
+    @abstractmethod
+    def take(self) -> list[Record]:
+        """What has come since, in order per partition. Raises OffsetOutOfRange once for a lost position."""
+
+    @abstractmethod
+    def position(self, partition: Partition) -> int:
+        """The next offset to be looked at, as of what has been taken (-1: nothing known yet)."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop reading."""
+
+
+class Executor(ABC):
+    """Where handlers run and commits happen."""
+
+    @abstractmethod
+    def intake(self, reader: Reader, limit: int) -> Intake:
+        """Read ahead with this reader, at most `limit` records beyond what has been taken; it closes the reader."""
+
+    @abstractmethod
+    def handle(self, work: Sequence[Work]) -> None:
+        """Run these; each is given back by `ended` once."""
+
+    @abstractmethod
+    def ended(self) -> list[Work]:
+        """The work that has ended since the last call."""
+
+    @abstractmethod
+    def commit(self, job: Callable[[], None]) -> None:
+        """Run a job after all earlier ones, one at a time; jobs never raise."""
+
+    @abstractmethod
+    def join_commits(self, timeout: float) -> bool:
+        """Wait until every job given has ended; False when it took longer than `timeout` seconds."""
+
+    @abstractmethod
+    def abandon_commits(self) -> None:
+        """Give up the job that does not come back: later jobs run without waiting for it."""
+
+    @abstractmethod
+    def working(self) -> AbstractContextManager[None]:
+        """Around Python work that a commit job does, so that the executor's threads need not compete."""
+
+    @abstractmethod
+    def wait(self, timeout: float) -> None:
+        """Return when something has ended or come in, at the latest after `timeout` seconds."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """End a `wait`; from any thread."""
+
+    @abstractmethod
+    def stuck(self) -> Work | None:
+        """Synchronous work that has run far beyond its timeout: its thread may never come back."""
+
+    @abstractmethod
+    def close(self, timeout: float) -> bool:
+        """Stop everything; False when a synchronous handler still occupies its thread after `timeout` seconds."""

@@ -1,0 +1,1 @@
+"""Executors: threads for running, inline for simulation and tests."""

@@ -1,0 +1,168 @@
+"""Asynchronous handlers on one event loop: runner tasks that take message after message.
+
+A task per message costs more than most handlers do, so a runner goes on with the next message as soon as a handler
+returns; another runner starts only when every live one is suspended. Handlers always run inside a task
+(asyncio.timeout, anyio and httpx need one), each in a fresh copy of the context, so that context variables do not leak.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from contextvars import Context, copy_context
+from time import monotonic
+from typing import Any
+
+from antiphon.errors import HandlerTimeout
+from antiphon.executor import Work
+from antiphon.executors.baton import Baton
+
+STOPPING = "stopping"
+BREATH = 0.004  # seconds after which a runner lets suspended handlers go on, and what has ended is reported
+LOOK = 16  # messages between two looks at the clock
+
+
+class Runners:
+    """Runs work on the event loop it is used on; `report` is called with everything that has ended, in batches."""
+
+    def __init__(self, limit: int, report: Callable[[list[Work]], None], baton: Baton) -> None:
+        self._limit = limit
+        self._baton = baton
+        self._report = report
+        self._ready: deque[Work] = deque()
+        self._ended: list[Work] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._suspended = 0
+        self._flushing = False
+
+    def add(self, work: Sequence[Work]) -> None:
+        """Queue work; on the loop's thread."""
+        self._ready.extend(work)
+        self._start_runner()
+
+    def cancel(self) -> None:
+        """Abandon everything that has not ended."""
+        self._ready.clear()
+        for task in self._tasks:
+            task.cancel(STOPPING)
+
+    def _start_runner(self) -> None:
+        if self._ready and self._suspended == len(self._tasks) < self._limit:
+            self._tasks.add(asyncio.get_running_loop().create_task(self._run()))
+
+    async def _run(self) -> None:
+        try:
+            await self._take()
+        finally:
+            task = asyncio.current_task()
+            assert task is not None
+            self._tasks.discard(task)  # at once: a finished runner must not count as a live one
+            self._flush_soon()
+            self._baton.give()
+
+    def _flush_soon(self) -> None:
+        """With all that ends in this round of the loop: the worker's thread is woken once for them."""
+        if self._ended and not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._ended:
+            ended, self._ended = self._ended, []
+            self._report(ended)
+
+    @types.coroutine
+    def _take(self) -> Generator[Any, Any, None]:
+        ready = self._ready
+        taken, until = 0, monotonic() + BREATH
+        self._baton.take()
+        while ready:
+            work = ready.popleft()
+            context = copy_context()
+            try:
+                handler = context.run(work.start)
+                if handler is not None:
+                    waits_for = context.run(handler.send, None)
+                    work.succeed((yield from self._follow(work, handler, context, waits_for)))
+            except StopIteration as returned:
+                work.succeed(returned.value)
+            except Exception as error:
+                work.fail(error)
+            self._ended.append(work)
+            taken += 1
+            if taken % LOOK == 0 and monotonic() > until:
+                self._flush()
+                self._baton.give()
+                yield None
+                self._baton.take()
+                until = monotonic() + BREATH
+
+    def _follow(
+        self, work: Work, handler: Coroutine[Any, Any, object], context: Context, waits_for: Any
+    ) -> Generator[Any, Any, object]:
+        """Drive a handler that waits for something, to its result or error."""
+        task = asyncio.current_task()
+        assert task is not None
+        expiry = Expiry(task, work.timeout)
+        timer = task.get_loop().call_later(work.timeout, expiry.strike)
+        try:
+            while True:
+                thrown, value = yield from self._pause(waits_for)
+                if thrown is None:
+                    waits_for = context.run(handler.send, value)
+                elif isinstance(thrown, GeneratorExit) or STOPPING in thrown.args:
+                    handler.close()
+                    raise thrown
+                else:
+                    waits_for = context.run(handler.throw, thrown)
+        except StopIteration as returned:
+            expiry.check()
+            return returned.value
+        except (Exception, asyncio.CancelledError) as error:
+            if STOPPING in error.args:
+                raise
+            expiry.check()
+            if isinstance(error, asyncio.CancelledError):
+                raise RuntimeError("the handler was cancelled from inside") from error
+            raise
+        finally:
+            timer.cancel()
+
+    def _pause(self, waits_for: Any) -> Generator[Any, Any, tuple[BaseException | None, Any]]:
+        """Let the loop wait; meanwhile another runner may take what is ready."""
+        self._suspended += 1
+        self._start_runner()
+        self._flush_soon()
+        self._baton.give()
+        try:
+            return None, (yield waits_for)
+        except BaseException as thrown:
+            return thrown, None
+        finally:
+            self._suspended -= 1
+            self._baton.take()
+
+
+class Expiry:
+    """The time limit of one handler that waits."""
+
+    __slots__ = ("_seconds", "_struck", "_task")
+
+    def __init__(self, task: asyncio.Task[None], seconds: float) -> None:
+        self._task = task
+        self._seconds = seconds
+        self._struck = False
+
+    def strike(self) -> None:
+        """The time is over."""
+        self._struck = True
+        self._task.cancel()
+
+    def check(self) -> None:
+        """HandlerTimeout if the time was over: a handler that swallowed its cancellation has still run too long."""
+        if self._struck:
+            self._task.uncancel()
+            raise HandlerTimeout(self._seconds)

@@ -1,0 +1,69 @@
+"""gateway: everything joined to one FastAPI application."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from antiphon.gateway import problems, rest
+from antiphon.gateway.following import Following
+from antiphon.gateway.limits import BodyLimit
+from antiphon.gateway.outbox import Outbox
+from antiphon.gateway.parts import GatewayOptions, GatewayParts
+from antiphon.gateway.production import Production
+from antiphon.gateway.submitting import Submitting
+from antiphon.gateway.watch import Watch
+
+__all__ = ["GatewayOptions", "GatewayParts", "gateway"]
+
+
+def gateway(parts: GatewayParts) -> FastAPI:
+    """The application; serve it with any ASGI server.
+
+    `app.state.watch` is its `Watch`: a projector in the same process may notify it of changes.
+    """
+    production = Production(parts)
+    watch = Watch(parts.store, parts.options.watch_interval)
+    app = FastAPI(title="Antiphon", summary="Commands in, answers out.", lifespan=_lifespan(parts, production))
+    app.state.watch = watch
+    app.add_middleware(BodyLimit, limit=parts.options.body_limit)
+    problems.install(app)
+    app.include_router(rest.submitting(Submitting(parts, production)))
+    app.include_router(rest.following(Following(parts.store, watch), parts.options.wait_limit))
+    app.include_router(rest.types(parts.catalogue))
+    _health(app, parts)
+    return app
+
+
+def _lifespan(
+    parts: GatewayParts, production: Production
+) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with parts.client:
+            outbox = asyncio.create_task(Outbox(parts, production).run())
+            try:
+                yield
+            finally:
+                outbox.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await outbox
+
+    return lifespan
+
+
+def _health(app: FastAPI, parts: GatewayParts) -> None:
+    """For the platform that runs it: restart it if it is not alive, send it nothing while it is not ready."""
+
+    @app.get("/livez", include_in_schema=False)
+    async def livez() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> dict[str, str]:
+        await run_in_threadpool(parts.store.ping)
+        return {"status": "ready"}

@@ -1,0 +1,86 @@
+"""The REST endpoints: what comes in over HTTP, and what goes out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+
+from antiphon.catalogue import Catalogue
+from antiphon.durations import seconds
+from antiphon.gateway.following import Following
+from antiphon.gateway.problems import ProblemBody, wrong
+from antiphon.gateway.submitting import SubmitHeaders, Submitting
+from antiphon.gateway.views import Accepted, CommandStatus, CommandTypes, SubmitRequest, accepted, command_type
+
+Key = Annotated[
+    str | None,
+    Header(min_length=1, max_length=255, description="The same key with the same body is the same command."),
+]
+Trace = Annotated[
+    str | None, Header(max_length=128, pattern="^[0-9a-f]{2}(-[0-9a-f]{2,32}){3}", include_in_schema=False)
+]
+Wait = Annotated[
+    str | None,
+    Query(description="Such as 10s, at most 60s: wait for the command's end or, with If-None-Match, for any change."),
+]
+Known = Annotated[str | None, Header(alias="If-None-Match", description="The ETag of an answer already had.")]
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": ProblemBody} for status in statuses}
+
+
+def submitting(service: Submitting) -> APIRouter:
+    """Where commands are taken in."""
+    routes = APIRouter()
+
+    @routes.post("/commands/submit", status_code=202, responses=_problems(400, 409, 413, 422, 503))
+    async def submit(
+        request: SubmitRequest, response: Response, idempotency_key: Key = None, traceparent: Trace = None
+    ) -> Accepted:
+        """Submit a command: it is kept, then carried out by its service. Clients never wait for the work itself."""
+        row = await service.submit(request, SubmitHeaders(idempotency_key, traceparent))
+        response.headers["Location"] = f"/commands/{row.command_id}"
+        return accepted(row)
+
+    return routes
+
+
+def following(service: Following, wait_limit: float) -> APIRouter:
+    """Where commands are followed."""
+    routes = APIRouter()
+
+    @routes.get("/commands/{command_id}", response_model=CommandStatus, responses=_problems(404, 422, 503))
+    async def command(
+        command_id: str, response: Response, wait: Wait = None, known: Known = None
+    ) -> CommandStatus | Response:
+        """What has become of a command."""
+        had = known and known.removeprefix("W/")  # a proxy that compresses marks the tag as weak
+        status, etag = await service.see(command_id, min(_seconds(wait), wait_limit), had)
+        if had == etag:
+            return Response(status_code=304, headers={"ETag": etag})
+        response.headers["ETag"] = etag
+        return status
+
+    return routes
+
+
+def types(catalogue: Catalogue) -> APIRouter:
+    """What can be submitted."""
+    routes = APIRouter()
+    found = CommandTypes(command_types=[command_type(kind) for _, kind in sorted(catalogue.commands.items())])
+
+    @routes.get("/command-types")
+    async def command_types() -> CommandTypes:
+        """Every type of command, with JSON Schemas of its parameters and its reply."""
+        return found
+
+    return routes
+
+
+def _seconds(wait: str | None) -> float:
+    try:
+        return 0.0 if wait is None else seconds(wait)
+    except ValueError as error:
+        raise wrong({"query wait": str(error)}) from None

@@ -1,0 +1,143 @@
+"""The gateway's requests and answers as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+from antiphon.envelope import rfc3339
+from antiphon.lifecycle import Failure, Status
+from antiphon.messages import Command, command_name
+from antiphon.store import CommandRow, StoredCommand
+
+Label = Annotated[str, Field(max_length=256)]
+
+
+class Metadata(BaseModel):
+    """How a command travels and what it is labelled with; `user` is kept and shown, never trusted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: Literal["critical", "high", "normal", "low"] = "normal"
+    correlation_id: Annotated[str | None, Field(min_length=1, max_length=128)] = None
+    tags: Annotated[dict[Annotated[str, Field(min_length=1, max_length=64)], Label], Field(max_length=32)] = {}
+    deadline: Annotated[AwareDatetime | None, Field(description="Past it the command is not started.")] = None
+    subject: Annotated[Label | None, Field(description="What the command is about.")] = None
+    user: Annotated[dict[str, JsonValue] | None, Field(description="Whom the command is for.")] = None
+
+
+class SubmitRequest(BaseModel):
+    """A command to be carried out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    command_type: Annotated[str, Field(examples=["process_data"])]
+    parameters: dict[str, JsonValue] = {}
+    metadata: Metadata = Metadata()
+    command_id: Annotated[UUID | None, Field(description="The sender's own; the same again is the same command.")] = (
+        None
+    )
+
+
+class Accepted(BaseModel):
+    """The command is kept, and will be carried out."""
+
+    command_id: str
+    command_type: str
+    status: Status
+    created_at: str
+
+
+class Result(BaseModel):
+    """What a completed command has led to: who carried it out, its reply, when it was done."""
+
+    processor: str | None
+    response: JsonValue
+    execution_time: str | None
+
+
+class CommandStatus(BaseModel):
+    """What has become of a command; `result` once it is completed, `error` if it did not succeed."""
+
+    command_id: str
+    command_type: str
+    status: Status
+    result: Result | None
+    error: Failure | None
+    created_at: str | None
+    updated_at: str | None
+    metadata: dict[str, JsonValue]
+
+
+class CommandType(BaseModel):
+    """A type of command: its name, the service that carries it out, JSON Schemas of its parameters and its reply."""
+
+    command_type: str
+    service: str
+    description: str
+    parameters: dict[str, JsonValue]
+    response: dict[str, JsonValue] | None
+
+
+class CommandTypes(BaseModel):
+    """Every type that can be submitted."""
+
+    command_types: list[CommandType]
+
+
+def accepted(row: CommandRow) -> Accepted:
+    """The answer to a submission."""
+    return Accepted(
+        command_id=row.command_id,
+        command_type=row.command_type,
+        status=row.status,
+        created_at=rfc3339(row.created_at or 0),
+    )
+
+
+def command_status(stored: StoredCommand) -> CommandStatus:
+    """The answer to the question for a command."""
+    row = stored.row
+    travelled = {"priority": row.priority, "correlation_id": row.correlation_id, "tags": dict(row.tags)}
+    done = Result(processor=row.processor, response=_json(row.result), execution_time=_time(row.finished_at))
+    return CommandStatus(
+        command_id=row.command_id,
+        command_type=row.command_type,
+        status=row.status,
+        result=done if row.status == "completed" else None,
+        error=row.error,
+        # a command whose own record was not seen yet is at least as old as its first attempt
+        created_at=_time(row.created_at or row.started_at),
+        updated_at=_time(row.updated_at),
+        metadata=travelled | dict(stored.metadata or {}),
+    )
+
+
+def command_type(kind: type[Command[Any]]) -> CommandType:
+    """What there is to know of a command class."""
+    reply = kind.reply_type()
+    return CommandType(
+        command_type=command_name(kind),
+        service=kind.service,
+        description=(kind.__doc__ or "").strip(),
+        parameters=kind.model_json_schema(),
+        response=None if reply is None else reply.model_json_schema(),
+    )
+
+
+def _time(when: float | None) -> str | None:
+    return None if when is None else rfc3339(when)
+
+
+def _json(text: str | None) -> JsonValue:
+    """A reply as JSON; one that is not JSON is shown as it came."""
+    if text is None:
+        return None
+    try:
+        found: JsonValue = json.loads(text)
+    except ValueError:
+        return text
+    return found

@@ -1,0 +1,106 @@
+"""The platform's own messages: what becomes of a command, failures, answers without content, dead letters."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from antiphon.messages import Event, Reply
+
+Status = Literal[
+    "pending", "processing", "completed", "failed", "cancelled", "timed_out", "input_required", "dead_lettered"
+]
+# failed first: a reader takes a status that it does not know yet for the first one
+SettledStatus = Literal["failed", "completed", "cancelled", "timed_out", "dead_lettered"]
+FINAL: frozenset[str] = frozenset({"completed", "failed", "cancelled", "timed_out", "dead_lettered"})
+
+
+class Part(BaseModel):
+    """A record inside one of these messages: frozen like them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Cause(Part):
+    """One link of an error's chain of causes."""
+
+    error_class: str
+    message: str
+
+
+class Failure(Part):
+    """Why a message did not succeed; `code` is a closed word (failed, timeout, invalid-message, unknown-type, …)."""
+
+    code: str
+    error_class: str
+    message: str
+    retryable: bool
+    causes: list[Cause] = Field(default=[])
+
+
+class CommandStarted(Event, family="lifecycle"):
+    """A sighting: the command has been running for a while. Ignored once the command has ended."""
+
+    command_id: str
+    command_type: str
+    service: str
+    replica: str
+    attempt: int
+    started_at: AwareDatetime
+
+
+class CommandSettled(Event, family="lifecycle"):
+    """A fact, written in the transaction that settled the command; `result` is the reply as JSON text."""
+
+    command_id: str
+    command_type: str
+    service: str
+    handler: str
+    replica: str
+    correlation_id: str
+    status: SettledStatus
+    result: str | None = None
+    failure: Failure | None = None
+    attempts: int
+    started_at: AwareDatetime
+    finished_at: AwareDatetime
+
+
+class Done(Reply):
+    """The answer of a command that is answered with nothing."""
+
+
+class Refused(Reply):
+    """The answer of a command that failed; the asker sees it as CommandFailed."""
+
+    failure: Failure
+
+
+class RecordHeader(Part):
+    """One header of a record as it came."""
+
+    name: str
+    value: bytes
+
+
+class DeadLetter(Event, family="dead-letters"):
+    """A record that was given up, whole and with its story; written in the transaction that moved its offset.
+
+    `message_id` is its id (derived where it had none); `topic`, `partition`, `offset` say where it lay.
+    """
+
+    message_id: str
+    message_type: str | None = None
+    service: str
+    handler: str | None = None
+    topic: str
+    partition: int
+    offset: int
+    record_key: bytes | None = None
+    record_value: bytes | None = None
+    record_headers: list[RecordHeader] = Field(default=[])
+    failure: Failure
+    attempts: int
+    received_at: AwareDatetime
+    given_up_at: AwareDatetime

@@ -1,0 +1,112 @@
+"""Commands, events and replies: typed, immutable payloads; the class is the contract."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any, ClassVar, Generic
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from typing_extensions import TypeVar
+
+from antiphon.errors import ConfigurationError, InvalidMessage
+
+TYPE_PREFIX = "antiphon"
+
+
+class Message(BaseModel):
+    """A typed payload: frozen, unknown fields refused."""
+
+    # not `frozen=True` as a class keyword: checkers would then refuse every sub-class
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key_field: ClassVar[str | None] = None
+
+    @classmethod
+    def home(cls) -> str:
+        """The service, family or group of replies that the type's name states."""
+        raise NotImplementedError
+
+    @classmethod
+    def type_name(cls) -> str:
+        """The name on the wire, `antiphon.<service or family>.<Class>`: never the module path."""
+        return f"{TYPE_PREFIX}.{cls.home()}.{cls.__name__}"
+
+
+class Event(Message):
+    """A fact. `family` names its topic; a sub-class inherits it. `key` names the field that keeps order."""
+
+    family: ClassVar[str] = ""
+
+    def __init_subclass__(cls, *, family: str | None = None, key: str | None = None) -> None:
+        super().__init_subclass__()
+        cls.family = cls.family if family is None else family
+        cls.key_field = cls.key_field if key is None else key
+
+    @classmethod
+    def home(cls) -> str:
+        return cls.family
+
+
+class Reply(Message):
+    """An answer for the asker alone; an `Event` that is returned is published as well."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+
+    @classmethod
+    def home(cls) -> str:
+        return "replies"
+
+
+Answer = Event | Reply
+ReplyT = TypeVar("ReplyT", bound="Answer | None", default=None)
+
+
+class Command(Message, Generic[ReplyT]):
+    """An instruction to one service; `Command[X]` is answered with an X, a bare `Command` with nothing."""
+
+    service: ClassVar[str] = ""
+
+    def __init_subclass__(cls, *, service: str | None = None, key: str | None = None) -> None:
+        super().__init_subclass__()
+        cls.service = cls.service if service is None else service
+        cls.key_field = cls.key_field if key is None else key
+
+    @classmethod
+    def home(cls) -> str:
+        return cls.service
+
+    @classmethod
+    def reply_type(cls) -> type[Answer] | None:
+        """The declared reply; a forward reference is resolved in the module of the class that wrote it."""
+        for owner in cls.__mro__:
+            for base in owner.__bases__:
+                if issubclass(base, Command) and (args := base.__pydantic_generic_metadata__["args"]):
+                    return _resolve(args[0], owner)
+        return None
+
+
+def _resolve(reply: Any, owner: type) -> type[Answer] | None:
+    if isinstance(reply, str):
+        scope = vars(sys.modules[owner.__module__])
+        if reply not in scope:
+            raise ConfigurationError(
+                [
+                    f"{owner.__qualname__} answers with {reply!r}, "
+                    f"which {owner.__module__} does not define: define it first"
+                ]
+            )
+        reply = scope[reply]
+    return reply if isinstance(reply, type) and issubclass(reply, Event | Reply) else None
+
+
+def command_name(message: type[Message]) -> str:
+    """The name people use outside of code, in snake case: ProcessData -> process_data."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", message.__name__).lower()
+
+
+def invalid(message: type[Message], error: ValidationError) -> InvalidMessage:
+    """Pydantic's findings as our error: path of each wrong field -> what is wrong with it."""
+    fields = {".".join(map(str, found["loc"])) or "(all)": found["msg"] for found in error.errors(include_url=False)}
+    return InvalidMessage(message.__name__, fields)

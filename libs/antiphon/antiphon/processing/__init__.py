@@ -1,0 +1,1 @@
+"""The worker: key-ordered, exactly-once processing of what a service reads."""

@@ -1,0 +1,111 @@
+"""Dead letters: a record that was given up, whole and with its story."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from antiphon.broker import Record
+from antiphon.envelope import Envelope
+from antiphon.errors import AntiphonError, HandlerTimeout, MessageError, Permanent
+
+MICRO = 1_000_000
+LONGEST_MESSAGE = 4_000
+LONGEST_TYPE = 300
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """An error as the fields of lifecycle.Failure: code, class, message, whether to try again, chain of causes."""
+    return {
+        "code": failure_code(error),
+        "error_class": type(error).__name__,
+        "message": _told(error),
+        "retryable": not isinstance(error, MessageError | Permanent),
+        "causes": _causes(error),
+    }
+
+
+def failure_code(error: BaseException) -> str:
+    """The closed word for an error; what an author raised is `failed`."""
+    if isinstance(error, MessageError):
+        return error.code
+    if isinstance(error, HandlerTimeout):
+        return "timeout"
+    return CODES.get(type(error), "failed")
+
+
+class DeadlinePassed(AntiphonError):
+    """The command was not started before its deadline."""
+
+
+class OutputRefused(Permanent):
+    """The cluster refuses what the handler emitted."""
+
+
+class BadReplyAddress(Permanent):
+    """The command asks for its answer at an address that is not allowed."""
+
+
+class Misplaced(Permanent):
+    """A record that has been forwarded already lies in the wrong partition."""
+
+
+CODES: dict[type[BaseException], str] = {
+    BadReplyAddress: "bad-reply-address",
+    Misplaced: "misplaced",
+    DeadlinePassed: "timeout",
+    OutputRefused: "output-refused",
+}
+
+
+def _causes(error: BaseException) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    cause = error.__cause__ or error.__context__
+    while cause is not None and len(found) < 10:
+        found.append({"error_class": type(cause).__name__, "message": _told(cause)})
+        cause = cause.__cause__ or cause.__context__
+    return found
+
+
+def dead_letter(
+    envelope: Envelope, service: str, handler: str | None, failed: dict[str, Any], attempts: int, now: float
+) -> dict[str, Any]:
+    """The fields of a DeadLetter for this record."""
+    record = envelope.record
+    return {
+        "message_id": envelope.id,
+        "message_type": readable(envelope.raw("ce_type")),
+        "service": service,
+        "handler": handler,
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "record_key": record.key,
+        "record_value": record.value,
+        "record_headers": [{"name": name, "value": value} for name, value in record.headers],
+        "failure": failed,
+        "attempts": attempts,
+        "received_at": record.timestamp * 1000,
+        "given_up_at": int(now * MICRO),
+    }
+
+
+def _told(error: BaseException) -> str:
+    """What an error says, with its notes, as text that can be written: authors' errors quote anything at any length."""
+    text = (str(error) or type(error).__name__)[:LONGEST_MESSAGE]
+    return "; ".join([text, *getattr(error, "__notes__", ())]).encode(errors="backslashreplace").decode()
+
+
+def bare_record(envelope: Envelope, *, answered: bool) -> Record:
+    """The record without what may be too large to be written again: where it lies, its id and its type; and, if it is
+    still to be `answered`, for whom."""
+    headers = [("ce_id", envelope.id.encode())]
+    if (stated := envelope.raw("ce_type")) is not None:
+        headers.append(("ce_type", stated[:LONGEST_TYPE]))
+    if answered:
+        headers += [header for header in envelope.record.headers if header[0].startswith("ce_reply")]
+    return envelope.record._replace(key=None, value=None, headers=headers)
+
+
+def readable(raw: bytes | None) -> str | None:
+    """Header bytes as text, whatever they are."""
+    return None if raw is None else raw.decode(errors="replace")

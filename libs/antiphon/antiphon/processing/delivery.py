@@ -1,0 +1,256 @@
+"""A delivery: one record on its way from admission to settlement."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, TypeVar
+from uuid import UUID
+
+from antiphon.app import Handler
+from antiphon.broker import Outgoing, Record
+from antiphon.codec import Codec
+from antiphon.context import Context, State
+from antiphon.envelope import Envelope, Origin, as_uuid, derived_id
+from antiphon.errors import Permanent
+from antiphon.executor import Work
+from antiphon.lifecycle import Done
+from antiphon.messages import Answer, Command, Event, Message, Reply
+from antiphon.processing.outbound import Outbound
+from antiphon.processing.slice import Slice
+from antiphon.processing.state import kept_key
+
+StateT = TypeVar("StateT", bound=State)
+
+
+@dataclass(frozen=True)
+class Route:
+    """What a service does with one message type: its class, and its handlers in declared order."""
+
+    message: type[Message]
+    handlers: tuple[Handler, ...]
+
+    @cached_property
+    def is_command(self) -> bool:
+        return issubclass(self.message, Command)
+
+    @cached_property
+    def type_name(self) -> str:
+        return self.message.type_name()
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What handlers work with: how messages are read, and how they are written."""
+
+    codec: Codec
+    outbound: Outbound
+    keeps_state: bool
+
+
+class Delivery(Work):
+    """One admitted record; it runs its handlers one after another, each as often as its policy allows.
+
+    The worker's thread owns it except between hand-over to the executor and its end, when the handler's thread does.
+    """
+
+    __slots__ = (
+        "_desk",
+        "announced",
+        "answer",
+        "asynchronous",
+        "attempt",
+        "context",
+        "deadline",
+        "envelope",
+        "error",
+        "first_tried",
+        "handler",
+        "key",
+        "ledger_id",
+        "message",
+        "outputs",
+        "record",
+        "result",
+        "route",
+        "running",
+        "slice",
+        "started",
+        "step",
+        "timeout",
+    )
+
+    def __init__(self, slice_: Slice, record: Record, envelope: Envelope, route: Route, desk: Desk) -> None:
+        self.slice = slice_
+        self.record = record
+        self.envelope = envelope
+        self.route = route
+        self._desk = desk
+        self.key = b""
+        self.ledger_id: bytes | None = None
+        self.deadline: float | None = None
+        self.message: Message | None = None
+        self.outputs: list[Outgoing] = []  # of handlers that have succeeded
+        self.step = 0
+        self.attempt = 0
+        self.first_tried = 0.0
+        self.started = 0.0
+        self.announced = False
+        self.running = False
+        self.context: HandlerContext | None = None
+        self.result: str | None = None  # the reply as JSON, for the read side
+        self.answer: tuple[type[Message], bytes] | None = None  # the reply encoded, for who waits
+        self.error: BaseException | None = None
+        self._choose()
+
+    def _choose(self) -> None:
+        handler = self.handler = self.route.handlers[self.step]
+        self.asynchronous = handler.asynchronous
+        self.timeout = handler.timeout
+
+    def next_handler(self) -> bool:
+        """Go on to the next handler of the same event; False if there is none."""
+        if self.step + 1 == len(self.route.handlers):
+            return False
+        self.step += 1
+        self.attempt = 0
+        self._choose()
+        return True
+
+    def begin(self, now: float) -> None:
+        """Another attempt starts at this time (seconds since 1970)."""
+        self.attempt += 1
+        self.started = now
+        self.running = True
+        self.first_tried = self.first_tried or now
+        self.error = None
+
+    def _prepare(self) -> tuple[Any, Context]:
+        if self.message is None:
+            value, content_type = self.record[4], self.envelope.headers.get("content-type")
+            self.message = self._desk.codec.decode(value, content_type, self.route.message)
+        self.context = HandlerContext(self, self._desk)
+        return self.message, self.context
+
+    def start(self) -> Coroutine[Any, Any, object] | None:
+        message, context = self._prepare()
+        coroutine: Coroutine[Any, Any, object] = self.handler.fn(message, context)
+        return coroutine
+
+    def call(self) -> None:
+        try:
+            message, context = self._prepare()
+            self.succeed(self.handler.fn(message, context))
+        except Exception as error:
+            self.fail(error)
+
+    def succeed(self, result: object) -> None:
+        try:
+            self._take(result)
+        except Exception as error:
+            self.fail(error)
+
+    def _take(self, result: object) -> None:
+        handler, context = self.handler, self.context
+        assert context is not None
+        expected = handler.returns if self.route.is_command else None
+        if not (result is None if expected is None else isinstance(result, expected)):
+            raise Permanent(f"{handler.name} returned {result!r:.80}; it declares {expected and expected.__name__}")
+        if self.route.is_command:
+            self._reply(context, result if isinstance(result, Event | Reply) else None)
+        context.close()
+
+    def _reply(self, context: HandlerContext, reply: Answer | None) -> None:
+        """Publish what is an event, encode what somebody waits for, and note it for the read side."""
+        if isinstance(reply, Event):
+            context.publish(reply)
+        if self.envelope.raw("ce_replyto") is not None:
+            answer = reply if reply is not None else Done()
+            value = context.outputs[-1].value if isinstance(reply, Event) else self._desk.outbound.encode(answer)
+            assert value is not None
+            self.answer = (type(answer), value)
+        self.result = None if reply is None else reply.model_dump_json()
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+
+
+class HandlerContext(Context):
+    """The machine behind `Context`: collects what one attempt emits and changes."""
+
+    __slots__ = ("_delivery", "_desk", "_kept", "_origin", "_uuids", "changes", "outputs")
+
+    def __init__(self, delivery: Delivery, desk: Desk) -> None:
+        self._delivery = delivery
+        self._desk = desk
+        self._origin: Origin | None = None
+        self._kept: dict[bytes, tuple[State, bytes]] = {}
+        self._uuids = 0
+        self.outputs: list[Outgoing] = []
+        self.changes: list[tuple[bytes, bytes]] = []  # state entries that differ from what they were
+
+    def _emit(self, message: Event | Command[Any]) -> UUID:
+        delivery, outbound = self._delivery, self._desk.outbound
+        if self._origin is None:
+            self._origin = delivery.envelope.origin
+        outputs = self.outputs
+        message_id = derived_id(delivery.envelope.id, outbound.source, delivery.handler.name, str(len(outputs)))
+        outputs.append(outbound.record(message, message_id, delivery.started, self._origin))
+        return as_uuid(message_id)
+
+    def send(self, command: Command[Any]) -> UUID:
+        return self._emit(command)
+
+    def publish(self, event: Event) -> UUID:
+        return self._emit(event)
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self._delivery.started, UTC)
+
+    def uuid(self) -> UUID:
+        self._uuids += 1
+        envelope, handler = self._delivery.envelope, self._delivery.handler
+        return as_uuid(derived_id(envelope.id, self._desk.outbound.source, handler.name, "uuid", str(self._uuids)))
+
+    def random(self) -> random.Random:
+        return random.Random(self.uuid().int)
+
+    @property
+    def id(self) -> UUID:
+        return as_uuid(self._delivery.envelope.id)
+
+    @property
+    def correlation_id(self) -> str:
+        return self._delivery.envelope.correlation_id
+
+    @property
+    def key(self) -> str:
+        return self._delivery.key.decode(errors="replace")
+
+    @property
+    def attempt(self) -> int:
+        return self._delivery.attempt
+
+    def state(self, kind: type[StateT]) -> StateT:
+        if not self._desk.keeps_state:
+            raise Permanent("ctx.state needs delivery='transactional'; this service delivers at least once")
+        key = kept_key(kind, self._delivery.key)
+        if key not in self._kept:
+            stored = self._delivery.slice.entries.get(key)
+            entry = kind() if stored is None else kind.model_validate_json(stored)
+            self._kept[key] = (entry, stored or b"")
+        found = self._kept[key][0]
+        assert isinstance(found, kind)
+        return found
+
+    def close(self) -> None:
+        """The attempt has succeeded: fix what its state entries hold now."""
+        if not self._kept:
+            return
+        for key, (entry, before) in self._kept.items():
+            value = entry.model_dump_json().encode()
+            if value != before:
+                self.changes.append((key, value))

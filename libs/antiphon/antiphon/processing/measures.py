@@ -1,0 +1,89 @@
+"""Metrics of a worker: counted as numbers in the loop, given to the metrics once in a while."""
+
+from __future__ import annotations
+
+from collections import Counter
+from operator import itemgetter
+
+from antiphon.metrics import Metrics
+from antiphon.processing.batch import Commit, Outcome
+from antiphon.processing.ownership import Slices
+from antiphon.processing.settlement import Settlement
+from antiphon.processing.slice import Phase
+
+INTERVAL = 0.5  # seconds between two reports
+
+LABELS = {
+    "messages_consumed": ("topic", "message_type", "outcome"),
+    "duplicates_skipped": ("topic",),
+    "messages_forwarded": ("topic",),
+    "handler_retries": ("handler",),
+    "handler_timeouts": ("handler",),
+    "dead_letters": ("topic", "reason"),
+    "messages_produced": ("topic",),
+    "positions_lost": ("topic",),
+}
+
+
+class Measures:
+    """Turns what the loop has counted into metrics."""
+
+    def __init__(self, metrics: Metrics, service: str) -> None:
+        self._metrics = metrics
+        self._service = service
+        self._next = 0.0
+
+    def commit_ended(self, commit: Commit) -> None:
+        """A commit has an outcome."""
+        assert commit.outcome is not None
+        metrics = self._metrics
+        metrics.counter("antiphon_transactions_total", outcome=commit.outcome.value).inc(1)
+        metrics.histogram("antiphon_transaction_duration_seconds").observe(commit.seconds)
+        if commit.outcome is Outcome.COMMITTED:
+            metrics.histogram("antiphon_batch_records").observe(len(commit.inputs))
+            for topic, amount in Counter(map(itemgetter(0), commit.outputs)).items():
+                metrics.counter("antiphon_messages_produced_total", topic=topic).inc(amount)
+
+    def rebalanced(self, kind: str) -> None:
+        """Slices were assigned, revoked or lost."""
+        self._metrics.counter("antiphon_consumer_rebalances_total", kind=kind).inc(1)
+
+    def restored(self, seconds: float) -> None:
+        """A slice knows its state."""
+        self._metrics.histogram("antiphon_slice_restore_seconds").observe(seconds)
+
+    def report(self, now: float, settlement: Settlement, slices: Slices) -> None:
+        """Bring the metrics up to date, if it is time."""
+        if now < self._next:
+            return
+        self._next = now + INTERVAL
+        self._report_counts(settlement)
+        metrics, service = self._metrics, self._service
+        metrics.gauge("antiphon_last_turn_timestamp_seconds", service=service).set(now)
+        metrics.gauge("antiphon_handler_in_flight", service=service).set(slices.in_flight)
+        metrics.gauge("antiphon_held_records", service=service).set(len(settlement.held))
+        owned = list(slices.owned.values())
+        ids = sum(len(slice_.ledger) for slice_ in owned)
+        metrics.gauge("antiphon_ledger_ids", service=service).set(ids)
+        entries = sum(len(slice_.entries) for slice_ in owned)
+        metrics.gauge("antiphon_state_entries", service=service).set(entries)
+        for phase in (Phase.RESTORING, Phase.STARTING, Phase.SERVING):
+            amount = sum(1 for slice_ in owned if slice_.phase is phase)
+            metrics.gauge("antiphon_slices", service=service, phase=phase.value).set(amount)
+
+    def _report_counts(self, settlement: Settlement) -> None:
+        counts = dict(settlement.counts)
+        settlement.counts.clear()
+        for (name, *values), amount in counts.items():
+            labels = dict(zip(LABELS[name], values, strict=True))
+            self._metrics.counter(f"antiphon_{name}_total", **labels).inc(amount)
+        for (outcome, handler), durations in settlement.durations.items():
+            histogram = self._metrics.histogram("antiphon_handler_duration_seconds", handler=handler, outcome=outcome)
+            for seconds in durations:
+                histogram.observe(seconds)
+        settlement.durations.clear()
+        for topic, ages in settlement.ages.items():
+            histogram = self._metrics.histogram("antiphon_message_age_seconds", topic=topic)
+            for seconds in ages:
+                histogram.observe(seconds)
+        settlement.ages.clear()

@@ -1,0 +1,44 @@
+"""What a worker is given: its limits, and the parts it stands on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from antiphon.broker import Broker
+from antiphon.clock import Clock
+from antiphon.codec import Codec
+from antiphon.executor import Executor
+from antiphon.metrics import Metrics
+from antiphon.processing.commit import CommitLimits
+from antiphon.processing.ledger import LedgerWindow
+from antiphon.processing.outbound import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """Limits of a worker, in records and seconds. `replica` is unique among the members of the service."""
+
+    replica: str = "replica"
+    in_flight: int = 2000  # admitted and not committed; nothing more is taken beyond it
+    batch: int = 1000  # settled records of one commit
+    linger: float = 0.005  # how long a batch waits for handlers that still run
+    busy: int = 200  # with more records than this in flight it waits longer, since a transaction costs a millisecond
+    busy_linger: float = 0.025
+    revoke_budget: float = 10.0  # how long a revocation waits for the commit under way
+    group_commit: float = 0.2  # at least once: how often offsets are committed
+    renewal: float = 86_400.0  # at least once: how often all offsets are committed anew, moved or not
+    lag_commit: float = 10.0  # transactional: how often the positions of event topics are shown to lag tools
+    limits: Limits = field(default_factory=Limits)
+    window: LedgerWindow = field(default_factory=LedgerWindow)
+    commit: CommitLimits = field(default_factory=CommitLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerParts:
+    """What a worker stands on; the executor is its own."""
+
+    broker: Broker
+    codec: Codec
+    clock: Clock
+    executor: Executor
+    metrics: Metrics

@@ -1,0 +1,74 @@
+"""From message objects to records that can be written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from antiphon.broker import Outgoing
+from antiphon.codec import Codec
+from antiphon.envelope import AVRO, SPECVERSION, Envelope, Origin, ReplyAddress, derived_id, headers
+from antiphon.errors import MessageTooLarge
+from antiphon.messages import Command, Event, Message
+from antiphon.topics import TopicNames
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many bytes an encoded message may have."""
+
+    message_bytes: int = 1_000_000
+
+
+class Outbound:
+    """Encodes and addresses what one service sends."""
+
+    def __init__(self, codec: Codec, names: TopicNames, service: str, limits: Limits) -> None:
+        self._codec = codec
+        self.names = names
+        self.source = f"service/{service}"
+        self._limit = limits.message_bytes
+        self._kinds: dict[type[Message], tuple[str, str | None, str]] = {}  # topic, key field, type name
+
+    def encode(self, message: Message) -> bytes:
+        """The bytes (MessageTooLarge if there are too many)."""
+        value = self._codec.encode(message)
+        if len(value) > self._limit:
+            raise MessageTooLarge(type(message).__name__, len(value), self._limit)
+        return value
+
+    def record(self, message: Event | Command[Any], message_id: str, when: float, origin: Origin) -> Outgoing:
+        """An event for its family or a command for its service, placed by its key."""
+        kind = type(message)
+        known = self._kinds.get(kind)
+        if known is None:
+            known = self._kinds[kind] = (self._topic(message), kind.key_field, kind.type_name())
+        topic, key_field, type_name = known
+        key = origin.correlation_id if key_field is None else str(getattr(message, key_field))
+        found = headers(self.source, type_name, message_id, when, origin)
+        return Outgoing(topic, -1, key.encode(), self.encode(message), found)
+
+    def _topic(self, message: Event | Command[Any]) -> str:
+        if isinstance(message, Event):
+            return self.names.events(message.family)
+        return self.names.commands(message.service)
+
+    def answer(self, kind: type[Message], value: bytes, envelope: Envelope, when: float) -> Outgoing | None:
+        """The answer to whoever waits for this message, at the address it named; None if nobody does."""
+        address = envelope.reply_to
+        if address is None:
+            return None
+        answer_id = derived_id(envelope.id, self.source, "answer")
+        found = headers(self.source, kind.type_name(), answer_id, when, envelope.origin)
+        found.append(("ce_replytoken", address.token))
+        return Outgoing(address.topic, address.partition, answer_key(address), value, found)
+
+    def platform(self, topic: str, kind: type[Message], key: str, fields: dict[str, Any]) -> Outgoing:
+        """One of the platform's own records, with the few headers that its readers need."""
+        value = self._codec.encode_fields(kind, fields)
+        return Outgoing(topic, -1, key.encode(), value, [SPECVERSION, ("ce_type", kind.type_name().encode()), AVRO])
+
+
+def answer_key(address: ReplyAddress) -> bytes:
+    """The key of an answer's record: the asker's, else its token."""
+    return address.key if address.key is not None else address.token

@@ -1,0 +1,158 @@
+"""Restoring a slice from the log, in steps that never block: offsets, the true end of its state, the state itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TypeVar
+
+from antiphon.app import App, Start
+from antiphon.broker import Admin, Partition, Record
+from antiphon.catalogue import Installation
+from antiphon.errors import BrokerError, ConfigurationError
+from antiphon.executor import Intake
+from antiphon.processing import ledger
+from antiphon.processing.offsets import SourceOffsets
+from antiphon.processing.slice import Slice
+from antiphon.processing.state import OUTCOME, PROGRESS, outcome_time, read_progress
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+
+
+@dataclass(frozen=True, slots=True)
+class SliceTopics:
+    """What a slice consists of: its commands topic, its event topics with their starts, its state topic if any."""
+
+    group: str
+    commands: str
+    events: Mapping[str, Start]
+    state: str | None
+    partitions: int
+
+
+def slice_topics(app: App, installation: Installation) -> SliceTopics:
+    """The topics of a service's slices; a family read by several handlers begins at the earliest start of them."""
+    names = installation.names
+    events: dict[str, Start] = {}
+    for handler in app.events:
+        topic = names.events(handler.message.family)
+        events[topic] = "earliest" if "earliest" in (handler.start, events.get(topic)) else "now"
+    state = names.state(app.service) if app.delivery == "transactional" else None
+    return SliceTopics(names.group(app.service), names.commands(app.service), events, state, installation.partitions)
+
+
+class Restore:
+    """One slice on its way from nothing to its start entry; `step` goes on as far as it can without waiting."""
+
+    def __init__(self, slice_: Slice, topics: SliceTopics, admin: Admin, intake: Intake) -> None:
+        self.slice = slice_
+        self._topics = topics
+        self._admin = admin
+        self._intake = intake
+        self.lost: list[str] = []  # topics whose position had to be moved
+        self._steps = self._run()
+
+    def step(self) -> bool:
+        """True when the slice knows its state and its positions."""
+        try:
+            next(self._steps)
+        except StopIteration:
+            return True
+        return False
+
+    def feed(self, record: Record) -> None:
+        """A record of the slice's state partition."""
+        assert record.key is not None
+        if record.value is None:
+            self.slice.entries.pop(record.key, None)
+        else:
+            self.slice.entries[record.key] = record.value
+
+    def close(self) -> None:
+        """Stop reading; the slice is gone."""
+        if self._topics.state is not None:
+            self._intake.unassign([self._here(self._topics.state)])
+
+    def _here(self, topic: str) -> Partition:
+        return Partition(topic, self.slice.number)
+
+    def _run(self) -> Steps[None]:
+        topics, admin = self._topics, self._admin
+        # a service without state keeps all its positions in the group, any other only the commands offset
+        in_group = [self._here(topic) for topic in (topics.commands, *(topics.events if topics.state is None else ()))]
+        committed = yield from self._ask(lambda: admin.committed(topics.group, in_group))
+        known = {source.topic: offset for source, offset in committed.items() if offset is not None}
+        if topics.state is not None:
+            yield from self._read_state(self._here(topics.state))
+        self._take_progress(known)
+        wanted: dict[str, Start] = {topics.commands: "earliest", **topics.events}
+        for topic, start in wanted.items():
+            if topic not in self.slice.sources:
+                self.slice.sources[topic] = SourceOffsets((yield from self._begin(self._here(topic), start)))
+        yield from self._check_positions([self._here(topic) for topic in wanted])
+
+    def _check_positions(self, sources: list[Partition]) -> Steps[None]:
+        """A position that its log does not have (any more) is moved to the log's start, by name."""
+        starts = yield from self._ask(lambda: self._admin.log_starts(sources))
+        ends = yield from self._ask(lambda: self._admin.ends(sources))
+        for source in sources:
+            at = self.slice.sources[source.topic].contiguous
+            if not starts[source] <= at <= ends[source]:
+                self.lost.append(source.topic)
+                log.error("%s[%d] has no offset %d; going on at its start, %d", *source, at, starts[source])
+                self.slice.sources[source.topic] = SourceOffsets(starts[source])
+
+    def _ask(self, question: Callable[[], Future[T]]) -> Steps[T]:
+        """Ask until there is an answer: the cluster may be away, or a former owner's transaction still open."""
+        while True:
+            answer = question()
+            while not answer.done():
+                yield
+            error = answer.exception()
+            if error is None:
+                return answer.result()
+            if not isinstance(error, BrokerError):
+                raise error
+            log.debug("slice %d: %s", self.slice.number, error)
+            yield
+
+    def _read_state(self, state: Partition) -> Steps[None]:
+        end = (yield from self._ask(lambda: self._admin.ends([state])))[state]
+        start = (yield from self._ask(lambda: self._admin.log_starts([state])))[state]
+        if start < end:
+            self._intake.assign({state: start})
+            while self._intake.position(state) < end:
+                yield
+            self._intake.unassign([state])
+
+    def _take_progress(self, committed: Mapping[str, int]) -> None:
+        slice_, topics = self.slice, self._topics
+        packs = [(key, value) for key, value in slice_.entries.items() if key.startswith(ledger.PREFIX)]
+        slice_.ledger.load(packs)
+        for key, _ in packs:
+            del slice_.entries[key]
+        kept = [(outcome_time(value), key) for key, value in slice_.entries.items() if key.startswith(OUTCOME)]
+        slice_.outcomes.extend((at, key.removeprefix(OUTCOME).decode()) for at, key in sorted(kept))
+        slice_.sources = {topic: SourceOffsets(offset) for topic, offset in committed.items()}
+        progress = slice_.entries.pop(PROGRESS, None)
+        if progress is None:
+            return
+        slice_.sources, partitions = read_progress(progress)
+        if partitions != topics.partitions:
+            raise ConfigurationError(
+                [f"the state of {topics.state} was written for {partitions} partitions, not {topics.partitions}"]
+            )
+        known, offset = slice_.sources[topics.commands].contiguous, committed.get(topics.commands)
+        if known != offset:
+            log.warning(
+                "slice %d: the group has offset %s, its progress %d; progress wins", slice_.number, offset, known
+            )
+
+    def _begin(self, source: Partition, start: Start) -> Steps[int]:
+        if start == "earliest":
+            return (yield from self._ask(lambda: self._admin.log_starts([source])))[source]
+        return (yield from self._ask(lambda: self._admin.ends([source])))[source]

@@ -1,0 +1,51 @@
+"""A slice: partition p of everything a service reads and of its state, with one owner."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from antiphon.processing.key_queues import KeyQueues
+from antiphon.processing.ledger import Ledger, LedgerWindow
+from antiphon.processing.offsets import SourceOffsets
+
+if TYPE_CHECKING:
+    from antiphon.processing.delivery import Delivery
+
+
+class Phase(Enum):
+    """The life of a slice at its owner."""
+
+    RESTORING = "restoring"  # its state is being read from the log
+    STARTING = "starting"  # its start entry is being committed; nothing is read before that
+    SERVING = "serving"  # its sources are read
+    GONE = "gone"  # it belongs to another member, or is about to be restored anew
+
+
+class Slice:
+    """Everything this owner knows of the slice; dropped and restored from the log after any doubt.
+
+    `epoch` is unique in the process: results that carry another one are late and ignored.
+    """
+
+    def __init__(self, number: int, epoch: int, window: LedgerWindow, since: float) -> None:
+        self.number = number
+        self.since = since  # when it was assigned, or dropped to be restored anew
+        self.epoch = epoch
+        self.phase = Phase.RESTORING
+        self.entries: dict[bytes, bytes] = {}
+        self.sources: dict[str, SourceOffsets] = {}
+        self.ledger = Ledger(window)
+        self.queues: KeyQueues[Delivery] = KeyQueues()
+        self.outcomes: deque[tuple[float, str]] = deque()  # when each kept outcome was recorded, and of which message
+        self.in_flight = 0  # deliveries admitted and not settled
+        self.changed: dict[bytes, bytes | None] = {}  # entries that the next batch writes
+
+    def keep(self, key: bytes, value: bytes | None) -> None:
+        """Change an entry (None removes it); it is written with the batch that is being filled."""
+        if value is None:
+            self.entries.pop(key, None)
+        else:
+            self.entries[key] = value
+        self.changed[key] = value

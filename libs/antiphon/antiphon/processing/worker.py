@@ -1,0 +1,400 @@
+"""The worker: one loop that takes a service's records from poll to commit.
+
+poll -> admit -> queue by key -> run handlers -> settle -> commit. `turn` is one round of it; a thread or a test drives
+it. Nothing here starts threads or reads clocks.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Collection
+
+from antiphon.app import App
+from antiphon.broker import MemberOptions, ReaderOptions, Record
+from antiphon.catalogue import Installation
+from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
+from antiphon.lifecycle import CommandSettled, CommandStarted, DeadLetter, Done, Refused
+from antiphon.processing.admission import Admission, routes
+from antiphon.processing.announced import AnnouncedSchemas, announcements
+from antiphon.processing.batch import Commit, Outcome
+from antiphon.processing.commit import (
+    AcknowledgedCommitter,
+    Committer,
+    Surroundings,
+    TransactionalCommitter,
+)
+from antiphon.processing.committing import Suspicion, close_batch
+from antiphon.processing.delivery import Delivery, Desk
+from antiphon.processing.group_offsets import GroupOffsets
+from antiphon.processing.held import Unjudged
+from antiphon.processing.lag import Lag
+from antiphon.processing.measures import Measures
+from antiphon.processing.options import WorkerOptions, WorkerParts
+from antiphon.processing.outbound import Outbound
+from antiphon.processing.ownership import Slices
+from antiphon.processing.restore import slice_topics
+from antiphon.processing.settlement import Identity, Settlement
+from antiphon.processing.sightings import Sightings
+from antiphon.processing.slice import Phase, Slice
+
+log = logging.getLogger(__name__)
+__all__ = ["Worker", "WorkerOptions", "WorkerParts", "slice_topics"]
+PLATFORM = (CommandSettled, CommandStarted, DeadLetter, Done, Refused)
+
+
+class Worker:
+    """One member of a service's group, with the slices it owns (the Ownership that its membership tells)."""
+
+    def __init__(
+        self,
+        app: App,
+        parts: WorkerParts,
+        installation: Installation = Installation(),
+        options: WorkerOptions = WorkerOptions(),
+    ) -> None:
+        self._parts, self._options = parts, options
+        self._transactional = app.delivery == "transactional"
+        topics = self._topics = slice_topics(app, installation)
+        names, broker, executor = installation.names, parts.broker, parts.executor
+        identity = Identity(app.service, options.replica, self._transactional)
+        outbound = Outbound(parts.codec, names, app.service, options.limits)
+        self._settlement = Settlement(identity, outbound)
+        self._suspicion = Suspicion()
+        desk = Desk(parts.codec, outbound, self._transactional)
+        self._admission = Admission(routes(app), desk, self._settlement, self._suspicion, installation.partitions)
+        self._committer = self._make_committer()
+        self._measures = Measures(parts.metrics, app.service)
+        self._sightings = Sightings(broker, outbound, identity)
+        self._admin = broker.admin()
+        self._sources = executor.intake(broker.reader(ReaderOptions(topics.group)), options.in_flight)
+        self._restoring = executor.intake(broker.reader(ReaderOptions(topics.group, prompt=True)), 10_000)
+        self._schemas_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
+        self._schemas = AnnouncedSchemas(names.schemas, self._admin, self._schemas_read, parts.codec)
+        self._slices = Slices(topics, self._admin, self._restoring, self._sources, options.window)
+        self._lag = Lag(self._admin, parts.metrics)
+        self._committing: Commit | None = None
+        self._taken: deque[Record] = deque()  # taken and not admitted
+        self._ended: deque[Delivery] = deque()  # ended and not settled
+        self._offsets = GroupOffsets(options, parts.clock.now(), shown_only=self._transactional)
+        self._next_prepare = parts.clock.now() + 1.0
+        self._running = 0  # deliveries that the executor has
+        self._draining = self._closing = False
+        self.failure: str | None = None  # why this worker cannot go on
+        self.last_turn = parts.clock.now()
+        self._sightings.send(announcements(parts.codec, [*app.messages, *PLATFORM], names.schemas))
+        executor.commit(self._committer.prepare)
+        self._member = broker.member(MemberOptions(topics.group, topics.commands, self))
+
+    def _make_committer(self) -> Committer:
+        parts, options = self._parts, self._options
+        surroundings = Surroundings(parts.broker, parts.clock, parts.executor.working)
+        if not self._transactional:
+            return AcknowledgedCommitter(surroundings, options.commit)
+        return TransactionalCommitter(surroundings, f"{self._topics.group}/{options.replica}/0", options.commit)
+
+    # -- one round -----------------------------------------------------------------------------------------------
+
+    def turn(self, now: float) -> float:
+        """Go round once; returns after how many seconds, at the latest, it wants to go round again."""
+        self.last_turn = now
+        try:
+            self._member.poll(0)
+        except BrokerError as error:
+            log.warning("the group could not be reached: %s", error)
+        self._take_outcome()
+        self._read_platform_topics()
+        self._settle_ended(now)
+        self._release_held(now)
+        self._admit(now)
+        self._hand_over(now)
+        self._close_batch(now)
+        self._offsets.commit(self._member, self._slices, now)
+        self._sightings.report(now)
+        self._lag.step(now, self._slices)
+        self._measures.report(now, self._settlement, self._slices)
+        return self._pause(now)
+
+    def _read_platform_topics(self) -> None:
+        try:
+            self._schemas.step()
+            if self._committer.prepared:
+                self._slices.restore(self._started)
+            else:
+                self._prepare_again()
+        except ConfigurationError as error:
+            self.failure = str(error)
+        except OffsetOutOfRange as lost:
+            log.warning("%s: it is read from its start again", lost)
+            self._schemas.again(lost.topic)
+            self._again([number for number in self._slices.restoring_from(lost.topic) if number == lost.partition])
+        except BrokerError as error:
+            log.warning("reading failed and is tried again: %s", error)
+
+    def _prepare_again(self) -> None:
+        if self._committing is None and self.last_turn >= self._next_prepare:
+            self._next_prepare = self.last_turn + 1.0
+            if self._parts.executor.join_commits(0):
+                self._parts.executor.commit(self._committer.prepare)
+
+    def _pause(self, now: float) -> float:
+        if self._settlement.ready or self._taken or self._ended:
+            return 0.0
+        pause = 0.005 if self._slices.restoring else 0.1
+        due = self._settlement.held.next_due
+        if due is not None:
+            pause = min(pause, max(0.0, due - now))
+        if self._settlement.batch and self._committing is None:
+            pause = min(pause, self._options.linger)
+        return pause
+
+    @property
+    def careful(self) -> bool:
+        """After a refused batch, records are admitted, settled and committed one at a time."""
+        return bool(self._suspicion)
+
+    @property
+    def _idle(self) -> bool:
+        return self._committing is None and not self._settlement.batch
+
+    def _settle_ended(self, now: float) -> None:
+        ended = self._ended
+        returned = self._parts.executor.ended()
+        self._running -= len(returned)
+        ended.extend(returned)  # type: ignore[arg-type]
+        if not self.careful:
+            while ended:
+                self._settlement.ended(ended.popleft(), now)
+        elif ended and self._idle:
+            self._settlement.ended(ended.popleft(), now)
+
+    def _release_held(self, now: float) -> None:
+        if self._draining:
+            return
+        for slice_, item in self._settlement.held.due(now):
+            if isinstance(item, Unjudged):
+                self._settlement.ready += self._admission.again(slice_, item.record, now, item.since)
+            else:
+                self._settlement.ready.append(item)
+
+    def _admit(self, now: float) -> None:
+        if self._draining:
+            return
+        if not self._taken:
+            self._take()
+        if self.careful:
+            if self._taken and self._idle and not self._ended and self._load < self._options.in_flight:
+                self._admit_records([self._taken.popleft()], now)
+        elif self._taken and self._load < self._options.in_flight:
+            records = list(self._taken)
+            self._taken.clear()
+            self._admit_records(records, now)
+
+    @property
+    def _load(self) -> int:
+        under_way = len(self._committing.inputs) if self._committing is not None else 0
+        return self._slices.in_flight + len(self._settlement.batch.inputs) + under_way
+
+    def _take(self) -> None:
+        if self._load >= self._options.in_flight:
+            return
+        try:
+            self._taken.extend(self._sources.take())
+        except OffsetOutOfRange as lost:
+            log.error("%s: the slice is restored, which finds where to go on", lost)
+            self._start_over(lost.partition)
+        except BrokerError as error:
+            log.warning("reading failed and is tried again: %s", error)
+
+    def _start_over(self, number: int) -> None:
+        """Restore this slice, if it is ours still, after what has been settled of it is committed or given up."""
+        self._end_commit(self._options.revoke_budget)
+        doubtful = self._settlement.take_batch().slices
+        ours = [other for other, slice_ in doubtful.items() if self._slices.owned.get(other) is slice_]
+        self._again({number, *ours} & self._slices.owned.keys())
+
+    def _admit_records(self, records: list[Record], now: float) -> None:
+        by_slice: dict[int, list[Record]] = {}
+        for record in records:
+            by_slice.setdefault(record[1], []).append(record)
+        for number, of_slice in by_slice.items():
+            slice_ = self._slices.owned.get(number)
+            if slice_ is not None and slice_.phase is Phase.SERVING:
+                self._settlement.ready += self._admission.admit(slice_, of_slice, now)
+
+    def _hand_over(self, now: float) -> None:
+        ready = self._settlement.ready
+        if not ready:
+            return
+        self._settlement.ready = []
+        start: list[Delivery] = []
+        for delivery in ready:
+            if delivery.slice.phase is not Phase.SERVING or (self._draining and not delivery.step):
+                continue  # not begun: another owner will find it where it lies
+            if delivery.deadline is not None and now > delivery.deadline and not delivery.attempt:
+                self._settlement.expire(delivery, now)
+                continue
+            delivery.begin(now)
+            start.append(delivery)
+        self._running += len(start)
+        self._sightings.watch(start)
+        self._parts.executor.handle(start)
+
+    # -- commits -------------------------------------------------------------------------------------------------
+
+    def _close_batch(self, now: float, *, at_once: bool = False) -> None:
+        batch, options = self._settlement.batch, self._options
+        if not batch or self._committing is not None:
+            return
+        full = at_once or self.careful or len(batch.inputs) >= options.batch
+        running = self._slices.in_flight
+        linger = options.busy_linger if running > options.busy else options.linger
+        if running and not full and now - batch.opened < linger:
+            return
+        commit = close_batch(self._settlement.take_batch(), self._topics, self._member, now)
+        self._committing = commit
+        committer = self._committer
+        self._parts.executor.commit(lambda: committer.run(commit))
+
+    def _take_outcome(self) -> None:
+        commit = self._committing
+        if commit is None:
+            return
+        if commit.outcome is None and self._parts.clock.now() - commit.alive >= self._options.commit.stuck:
+            self._give_up(commit)
+        outcome = commit.outcome
+        if outcome is None:
+            return
+        self._committing = None
+        self._measures.commit_ended(commit)
+        if outcome is Outcome.COMMITTED:
+            self._committed(commit)
+            return
+        log.warning("%d records were not committed (%s): %s", len(commit.inputs), outcome.value, commit.reason)
+        if outcome is Outcome.REFUSED:
+            self._suspicion.refused(commit.inputs)
+        doubtful = commit.slices | self._settlement.take_batch().slices
+        self._again([number for number, slice_ in doubtful.items() if self._slices.owned.get(number) is slice_])
+
+    def _give_up(self, commit: Commit) -> None:
+        """Its call into the client library does not return: leave thread and producer behind. A new producer of the
+        same id fences the old one, so that whatever it still does is not seen."""
+        commit.abandoned = True
+        self._parts.executor.abandon_commits()
+        self._committer = self._make_committer()
+        self._parts.executor.commit(self._committer.prepare)
+        commit.reason, commit.outcome = "the client library did not return", Outcome.UNKNOWN
+
+    def _committed(self, commit: Commit) -> None:
+        if self._suspicion or self._suspicion.condemned:
+            self._suspicion.committed(commit.inputs)
+        starting = [slice_ for slice_ in commit.slices.values() if slice_.phase is Phase.STARTING]
+        if not self._transactional:
+            self._offsets.owe(commit.offsets)
+            if starting and not self._offsets.commit(self._member, self._slices, self.last_turn, at_once=True):
+                self._again([slice_.number for slice_ in starting])
+                return
+        for slice_ in starting:
+            self._slices.serve(slice_)
+            self._measures.restored(self._parts.clock.now() - slice_.since)
+
+    def _again(self, numbers: Collection[int]) -> None:
+        """Restore these from the log: what is in memory may not be what was committed."""
+        self._drop(numbers)
+        self._slices.begin(numbers, self._parts.clock.now())
+
+    def _drop(self, numbers: Collection[int]) -> None:
+        self._slices.drop(numbers)
+        gone = set(numbers)
+        self._taken = deque(record for record in self._taken if record[1] not in gone)
+        self._offsets.forget(gone)
+
+    def _started(self, slice_: Slice, lost: list[str]) -> None:
+        for topic in lost:
+            self._settlement.counts["positions_lost", topic] += 1
+        self._settlement.batch.touch(slice_, self.last_turn)
+
+    # -- what the group says (inside member.poll) ------------------------------------------------------------------
+
+    def assigned(self, partitions: Collection[int]) -> None:
+        self._measures.rebalanced("assigned")
+        log.info("slices %s are ours", sorted(partitions))
+        self._slices.begin(partitions, self._parts.clock.now())
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        self._measures.rebalanced("revoked")
+        self._end_commit(self._options.revoke_budget)
+        self._close_batch(self.last_turn, at_once=True)
+        self._end_commit(self._options.revoke_budget)
+        if not self._transactional:
+            self._offsets.commit(self._member, self._slices, self.last_turn, at_once=True)
+        self._forget(partitions)
+
+    def lost(self, partitions: Collection[int]) -> None:
+        self._measures.rebalanced("lost")
+        if self._committing is not None:
+            self._committing.abandoned = True
+        self._end_commit(self._options.revoke_budget)
+        doubtful = self._settlement.take_batch().slices  # it may hold what is no longer ours, and cannot be sorted out
+        self._forget(partitions)
+        self._again([number for number, slice_ in doubtful.items() if self._slices.owned.get(number) is slice_])
+
+    def _end_commit(self, budget: float) -> None:
+        """Return only when no transaction is under way: decided, or given up at the end of the budget."""
+        if self._committing is None:
+            return
+        if not self._parts.executor.join_commits(budget):
+            self._committing.abandoned = True
+            limits = self._options.commit
+            patience = 0.0 if self._closing else limits.whole + limits.stuck
+            if not self._parts.executor.join_commits(patience) and self._committing.outcome is None:
+                self._give_up(self._committing)
+        self._take_outcome()
+
+    def _forget(self, partitions: Collection[int]) -> None:
+        log.info("slices %s are no longer ours", sorted(partitions))
+        self._drop(partitions)
+        for number in partitions:
+            self._suspicion.forget(number)
+
+    # -- for whoever drives it -----------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Joined (perhaps with no slice) and not draining."""
+        return self._member.joined and not self._draining
+
+    @property
+    def drained(self) -> bool:
+        """No handler runs and nothing is to be committed."""
+        return self._idle and not self._running and not self._ended
+
+    @property
+    def serving(self) -> frozenset[int]:
+        """The numbers of the slices that are served."""
+        return frozenset(n for n, slice_ in self._slices.owned.items() if slice_.phase is Phase.SERVING)
+
+    def drain(self) -> None:
+        """Begin nothing new; handlers that run go on with further turns, what waits is left to the next owner."""
+        self._draining = True
+
+    def check_handlers(self) -> None:
+        """Note a failure if a synchronous handler has occupied its thread far beyond its timeout."""
+        stuck = self._parts.executor.stuck()
+        if isinstance(stuck, Delivery):
+            self.failure = f"{stuck.handler.name} has not returned long after its timeout of {stuck.timeout:g} s"
+
+    def close(self, timeout: float) -> bool:
+        """Commit what is settled, leave the group, let go of everything; False if a handler's thread is stuck."""
+        self._closing = True
+        try:
+            self._member.close()
+        except BrokerError as error:
+            log.warning("the group could not be left: %s", error)
+        ended = self._parts.executor.close(timeout)
+        for intake in (self._sources, self._restoring, self._schemas_read):
+            intake.close()
+        self._sightings.close()
+        self._committer.close()
+        self._admin.close()
+        return ended

@@ -1,0 +1,73 @@
+"""What an installation sets: the only reader of the environment (`ANTIPHON_…`, and a `.env` file)."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from antiphon.errors import ConfigurationError
+
+PREFIX = "ANTIPHON_"
+
+
+class Settings(BaseSettings):
+    """Every setting with its default; a service needs none of them to run against a local broker.
+
+    The environment wins over `.env` in the working directory; an empty variable counts as absent.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    profile: Literal["kafka", "kafka-classic"] = Field("kafka", description="the kind of cluster")
+    bootstrap_servers: str = Field(
+        "127.0.0.1:9092",
+        validation_alias=AliasChoices("ANTIPHON_BOOTSTRAP_SERVERS", "KAFKA_BOOTSTRAP_SERVERS"),
+        description="host:port,… of the cluster",
+    )
+    kafka: dict[str, str | int | bool] = Field(
+        {}, repr=False, description="librdkafka settings for every client, as a JSON object"
+    )
+    prefix: str = Field("antiphon.", description="what every topic and group name begins with")
+    partitions: int = Field(12, ge=1, le=10_000, description="N, the partitions of every topic; never changed later")
+    replica: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}-{uuid4().hex[:8]}",
+        description="unique name of this process among the replicas of its service",
+    )
+    database_url: str = Field("sqlite:///antiphon.sqlite3", repr=False, description="SQLAlchemy URL of the read side")
+    host: str = Field("127.0.0.1", description="where the gateway listens")
+    port: int = Field(8003, ge=0, le=65_535, description="the gateway's port; 0 takes a free one")
+    metrics_host: str = Field("127.0.0.1", description="where metrics and health are served")
+    metrics_port: int = Field(9100, ge=0, le=65_535, description="their port; 0 takes a free one")
+    max_message_bytes: int = Field(1_000_000, ge=1_000, description="the largest encoded message that is taken")
+    files_dir: Path | None = Field(None, description="the folder below which services may read files")
+    handlers: int = Field(1000, ge=1, description="asynchronous handlers of one worker that may wait at once")
+    handler_threads: int = Field(32, ge=1, description="threads of one worker for synchronous handlers")
+    in_flight: int = Field(2000, ge=1, description="records of one worker admitted and not committed")
+    grace: float = Field(20.0, ge=0, description="seconds that a stopping process waits for what is in flight")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="what is logged")
+
+
+def read_settings(**overrides: object) -> Settings:
+    """The settings of this process; ConfigurationError names every wrong variable."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except SettingsError as error:
+        raise ConfigurationError([f"{PREFIX}KAFKA must be a JSON object: {error.__cause__}"]) from None
+    except ValidationError as error:
+        raise ConfigurationError(map(_mistake, error.errors(include_url=False))) from None
+
+
+def _mistake(found: ErrorDetails) -> str:
+    """One wrong variable; the value is told unless it may hold a password."""
+    field = str(found["loc"][0]).upper().removeprefix(PREFIX).lower()
+    shown = field not in Settings.model_fields or Settings.model_fields[field].repr
+    value = f", not {found['input']!r}" if shown else ""
+    return f"{PREFIX}{field.upper()}: {found['msg']}{value}"

@@ -1,0 +1,1 @@
+"""The read side: folds what the log tells of commands into rows."""

@@ -1,0 +1,115 @@
+"""From records to facts: what each record of the topics that the read side follows says about a command."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from hashlib import blake2b
+
+from antiphon.broker import Record
+from antiphon.catalogue import Catalogue
+from antiphon.codec import Codec
+from antiphon.envelope import Envelope, uuid_of
+from antiphon.errors import UndecodableMessage
+from antiphon.lifecycle import CommandSettled, CommandStarted, DeadLetter
+from antiphon.messages import TYPE_PREFIX, Command, command_name
+from antiphon.status.projection import Arrival, Fact, Settled, Started
+from antiphon.store import DeadLetterRow, Place
+
+_TYPE = re.compile(rf"{TYPE_PREFIX}\.(?P<home>[^.]+)\.[^.]+")
+
+
+class FactReader:
+    """Reads records of the command topics, `lifecycle` and `dead-letters` of a catalogue."""
+
+    def __init__(self, catalogue: Catalogue, codec: Codec) -> None:
+        names = catalogue.installation.names
+        self._services = {names.commands(service): service for service in catalogue.apps}
+        self._lifecycle, self._dead_letters = names.lifecycle, names.dead_letters
+        self._types = catalogue.types
+        self._names = {wire: command_name(message) for wire, message in catalogue.types.items()}
+        self._codec = codec
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Every topic that is read."""
+        return (*self._services, self._lifecycle, self._dead_letters)
+
+    def read(self, record: Record) -> Fact | DeadLetterRow | None:
+        """What the record says; None for one that says nothing of a command.
+
+        Raises UnknownSchema for one that may be readable later, another MessageError for one that never will be.
+        """
+        service = self._services.get(record.topic)
+        if service is not None:
+            return self._arrival(record, service)
+        return self._letter(record) if record.topic == self._dead_letters else self._lifecycle_fact(record)
+
+    def _arrival(self, record: Record, service: str) -> Arrival | None:
+        envelope = Envelope(record)
+        wire = envelope.type
+        if wire is None:
+            raise UndecodableMessage("a command without ce_type: nobody can tell what it asks for")
+        if not self._is_command(wire, service):
+            return None
+        return Arrival(
+            command_id=envelope.id,
+            command_type=self._name(wire),
+            service=service,
+            correlation_id=envelope.correlation_id,
+            priority=envelope.priority,
+            tags=tags(envelope.header("ce_tags")),
+            created_at=envelope.time.timestamp(),
+            payload_hash=None if record.value is None else blake2b(record.value, digest_size=16).hexdigest(),
+            origin=Place(*record[:3]),
+        )
+
+    def _is_command(self, wire: str, service: str) -> bool:
+        """Replies to the service and events forwarded to it lie on its topic too, and have another home."""
+        known = self._types.get(wire)
+        if known is not None:
+            return issubclass(known, Command)
+        match = _TYPE.fullmatch(wire)
+        return match is None or match["home"] == service
+
+    def _name(self, wire: str) -> str:
+        return self._names.get(wire, wire)
+
+    def _lifecycle_fact(self, record: Record) -> Fact | None:
+        envelope = Envelope(record)
+        if envelope.type == CommandSettled.type_name():
+            settled = self._codec.decode(record.value, envelope.content_type, CommandSettled)
+            return Settled(uuid_of(settled.command_id), self._name(settled.command_type), settled)
+        if envelope.type == CommandStarted.type_name():
+            started = self._codec.decode(record.value, envelope.content_type, CommandStarted)
+            return Started(uuid_of(started.command_id), self._name(started.command_type), started)
+        # a newer release may tell more than this one knows
+        return None
+
+    def _letter(self, record: Record) -> DeadLetterRow:
+        letter = self._codec.decode(record.value, Envelope(record).content_type, DeadLetter)
+        return DeadLetterRow(
+            place=Place(*record[:3]),
+            message_id=uuid_of(letter.message_id),
+            message_type=letter.message_type,
+            service=letter.service,
+            handler=letter.handler,
+            code=letter.failure.code,
+            message=letter.failure.message,
+            origin=Place(letter.topic, letter.partition, letter.offset),
+            attempts=letter.attempts,
+            received_at=letter.received_at.timestamp(),
+            given_up_at=letter.given_up_at.timestamp(),
+        )
+
+
+def tags(header: str | None) -> Mapping[str, str]:
+    """The labels in `ce_tags`, a JSON object of strings; anything else counts as none, labels decide nothing."""
+    if header is None:
+        return {}
+    try:
+        found = json.loads(header)
+    except ValueError:
+        return {}
+    return {name: str(label) for name, label in found.items()} if isinstance(found, dict) else {}

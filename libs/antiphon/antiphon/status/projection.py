@@ -1,0 +1,122 @@
+"""What a record changes in a command's row: pure functions (row, fact) -> row.
+
+Topics are read independently of one another, so a row must come out the same in whatever order its facts arrive:
+
+- the command's own record says what was asked, and never what became of it;
+- a sighting counts until the command has ended, the latest attempt wins;
+- the end is told once and by one record, which states everything about it.
+
+A function that returns the row it was given has refused the fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from antiphon.lifecycle import FINAL, CommandSettled, CommandStarted
+from antiphon.store import CommandRow, Place
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A command's own record on its service's topic, read by its headers alone; times in seconds since 1970."""
+
+    command_id: str
+    command_type: str
+    service: str
+    correlation_id: str
+    priority: str
+    tags: Mapping[str, str]
+    created_at: float
+    payload_hash: str | None
+    origin: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A sighting, with the command's id and type as the rows have them."""
+
+    command_id: str
+    command_type: str
+    event: CommandStarted
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The end, with the command's id and type as the rows have them."""
+
+    command_id: str
+    command_type: str
+    event: CommandSettled
+
+
+Fact = Arrival | Started | Settled
+
+
+def fold(row: CommandRow | None, fact: Fact) -> CommandRow:
+    """The row after this fact; the same object if the fact changes nothing or may not."""
+    if isinstance(fact, Arrival):
+        return arrived(row, fact)
+    return started(row, fact) if isinstance(fact, Started) else settled(row, fact)
+
+
+def arrived(row: CommandRow | None, arrival: Arrival) -> CommandRow:
+    """What was asked. Of several records of one id the first in the log counts."""
+    row = row or CommandRow(arrival.command_id, arrival.command_type, arrival.service)
+    if row.origin is not None and row.origin <= arrival.origin:
+        return row
+    return _dated(
+        replace(
+            row,
+            command_type=arrival.command_type,
+            service=arrival.service,
+            correlation_id=arrival.correlation_id,
+            priority=arrival.priority,
+            tags=arrival.tags,
+            created_at=arrival.created_at,
+            payload_hash=arrival.payload_hash,
+            origin=arrival.origin,
+        )
+    )
+
+
+def started(row: CommandRow | None, fact: Started) -> CommandRow:
+    """Somebody works on it; ignored once it has ended, or for an attempt before the one already seen."""
+    event = fact.event
+    row = row or CommandRow(fact.command_id, fact.command_type, event.service)
+    if row.status in FINAL or (row.status == "processing" and event.attempt <= row.attempts):
+        return row
+    started_at = event.started_at.timestamp()
+    return _dated(
+        replace(row, status="processing", started_at=started_at, attempts=event.attempt, replica=event.replica)
+    )
+
+
+def settled(row: CommandRow | None, fact: Settled) -> CommandRow:
+    """How it ended; nothing follows an end."""
+    event = fact.event
+    row = row or CommandRow(fact.command_id, fact.command_type, event.service)
+    if row.status in FINAL:
+        return row
+    return _dated(
+        replace(
+            row,
+            status=event.status,
+            correlation_id=event.correlation_id if row.origin is None else row.correlation_id,
+            started_at=event.started_at.timestamp(),
+            finished_at=event.finished_at.timestamp(),
+            attempts=event.attempts,
+            result=event.result,
+            processor=event.handler,
+            replica=event.replica,
+            error=event.failure,
+        )
+    )
+
+
+def _dated(row: CommandRow) -> CommandRow:
+    """When it last changed follows from what is known, not from when that became known."""
+    if row.finished_at is not None:
+        return replace(row, updated_at=row.finished_at)
+    return replace(row, updated_at=max(when for when in (row.created_at, row.started_at) if when is not None))

@@ -1,0 +1,195 @@
+"""The contract of a store: the read side's rows, what the gateway has promised, and how far the log has been folded.
+
+`stores/sql.py` keeps it for SQLite and PostgreSQL; `testing/contracts/store.py` is the suite. Calls are synchronous and
+may come from any thread. Times are seconds since 1970. Every method raises StoreUnavailable when the database does not
+answer.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from antiphon.broker import Partition
+from antiphon.lifecycle import Failure, Status
+
+
+class Place(NamedTuple):
+    """Where a record lies in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRow:
+    """What is known of one command: everything here is folded from the log and can be rebuilt from it.
+
+    `command_type` is the name as people write it (`process_data`), for types outside the catalogue the one on the wire;
+    `created_at` is None until its own record was seen; `result` is JSON text; `payload_hash` is that of the record's
+    value, `origin` where the record lies.
+    """
+
+    command_id: str
+    command_type: str
+    service: str
+    status: Status = "pending"
+    correlation_id: str | None = None
+    priority: str = "normal"
+    tags: Mapping[str, str] = field(default_factory=dict)
+    created_at: float | None = None
+    updated_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    attempts: int = 0
+    result: str | None = None
+    processor: str | None = None
+    replica: str | None = None
+    error: Failure | None = None
+    payload_hash: str | None = None
+    origin: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A command that the gateway has promised to produce.
+
+    `metadata` is shown as it was given; `body` is the request as JSON text, kept until the command's record was seen;
+    `body_hash` decides whether a repeat is the same; from `due_at` on a command whose record was not seen is produced
+    again.
+    """
+
+    command_id: str
+    command_type: str
+    service: str
+    correlation_id: str
+    priority: str
+    tags: Mapping[str, str]
+    metadata: Mapping[str, Any]
+    body: str
+    body_hash: str
+    created_at: float
+    due_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCommand:
+    """A row as it is stored: `version` grows with every change of it.
+
+    `metadata` and `body_hash` are the submission's, None for a command that did not come through the gateway; `due_at`
+    is None once the command's record was seen.
+    """
+
+    row: CommandRow
+    version: int
+    metadata: Mapping[str, Any] | None = None
+    body_hash: str | None = None
+    due_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterRow:
+    """A record that was given up. `place` is where its dead letter lies, `origin` where the record itself did."""
+
+    place: Place
+    message_id: str
+    message_type: str | None
+    service: str
+    handler: str | None
+    code: str
+    message: str
+    origin: Place
+    attempts: int
+    received_at: float
+    given_up_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a projection has come: the next offset of every partition, and the version that a change must name."""
+
+    version: int
+    positions: Mapping[Partition, int]
+
+
+class Folding(ABC):
+    """One open database transaction of a projection."""
+
+    @abstractmethod
+    def rows(self, ids: Collection[str]) -> dict[str, CommandRow]:
+        """Those of these commands that have a row."""
+
+    @abstractmethod
+    def save(self, rows: Sequence[CommandRow]) -> None:
+        """Write these rows, new or changed; one row per command. What the gateway promised stays as it is."""
+
+    @abstractmethod
+    def bury(self, letters: Sequence[DeadLetterRow]) -> None:
+        """Add dead letters; one that is there already (by its place) is left."""
+
+    @abstractmethod
+    def move(self, positions: Mapping[Partition, int]) -> None:
+        """Set the next offsets of these partitions; others keep theirs."""
+
+
+class Store(ABC):
+    """The database of the read side."""
+
+    @abstractmethod
+    def submit(self, submission: Submission) -> bool:
+        """Add the row of a command that is about to be produced; False, and no change, if its id has a row."""
+
+    @abstractmethod
+    def withdraw(self, command_id: str) -> None:
+        """Take back a submission that can never be produced; one whose record was seen stays."""
+
+    @abstractmethod
+    def command(self, command_id: str) -> StoredCommand | None:
+        """The row of a command, or None."""
+
+    @abstractmethod
+    def versions(self, ids: Collection[str]) -> dict[str, int]:
+        """The version of each of these rows; ids without a row are left out."""
+
+    @abstractmethod
+    def due(self, now: float, limit: int) -> list[Submission]:
+        """Submissions whose `due_at` has come and of whose command nothing was seen, the oldest first."""
+
+    @abstractmethod
+    def defer(self, submission: Submission, due_at: float) -> bool:
+        """Set a new `due_at`; False if another replica did so since the submission was read, or its record was seen."""
+
+    @abstractmethod
+    def dead_letters(self, limit: int) -> list[DeadLetterRow]:
+        """The newest dead letters, the newest first."""
+
+    @abstractmethod
+    def progress(self, projection: str) -> Progress:
+        """How far a projection has come; version 0 and no positions for one that never was."""
+
+    @abstractmethod
+    def fold(self, projection: str, progress: Progress) -> AbstractContextManager[Folding]:
+        """A transaction that commits at the end of the block; after it the projection's version is one higher.
+
+        Raises ProjectionSuperseded, with nothing changed, if the projection is no longer at `progress.version`.
+        """
+
+    @abstractmethod
+    def forget(self, projection: str) -> None:
+        """Drop everything that was folded, and its positions, so that it is built again from the log.
+
+        Submissions stay, with their rows as they were before anything was seen of them. Replicas that fold at this
+        moment are superseded.
+        """
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Return if the database answers."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of every connection."""

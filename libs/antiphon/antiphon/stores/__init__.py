@@ -1,0 +1,1 @@
+"""Stores: the read side in SQL."""

@@ -1,0 +1,74 @@
+"""One transaction of a projection, in as few statements as there are kinds of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
+
+from sqlalchemy import Connection, Engine, case, func, select
+
+from antiphon.broker import Partition
+from antiphon.store import CommandRow, DeadLetterRow, Folding
+from antiphon.stores import rows
+from antiphon.stores.database import insert
+from antiphon.stores.schema import commands, dead_letters, positions
+
+_IDS_AT_ONCE = 500  # far below what either database takes as parameters of one statement
+
+
+class SqlFolding(Folding):
+    """Works on the connection of a transaction that somebody else ends."""
+
+    def __init__(self, engine: Engine, connection: Connection, projection: str) -> None:
+        self._engine = engine
+        self._connection = connection
+        self._projection = projection
+
+    def rows(self, ids: Collection[str]) -> dict[str, CommandRow]:
+        found: dict[str, CommandRow] = {}
+        for some in _chunks(ids):
+            wanted = select(commands).where(commands.c.command_id.in_(some))
+            for columns in self._connection.execute(wanted).mappings():
+                found[columns["command_id"]] = rows.command_row(dict(columns))
+        return found
+
+    def save(self, changed: Sequence[CommandRow]) -> None:
+        if not changed:
+            return
+        upsert = insert(self._engine, commands)
+        new = upsert.excluded
+        folded = {name: new[name] for name in rows.command_columns(changed[0]) if name != "command_id"}
+        # a body is kept only until its command's record was seen
+        kept = {name: case((new.origin_topic.is_(None), commands.c[name])) for name in ("body", "due_at")}
+        # the time that the gateway told its client stays
+        created = {"created_at": func.coalesce(commands.c.submitted_at, new.created_at)}
+        statement = upsert.on_conflict_do_update(
+            index_elements=["command_id"], set_=folded | kept | created | {"version": commands.c.version + 1}
+        )
+        self._connection.execute(statement, [rows.command_columns(row) | {"version": 1} for row in changed])
+
+    def bury(self, letters: Sequence[DeadLetterRow]) -> None:
+        if letters:
+            statement = insert(self._engine, dead_letters).on_conflict_do_nothing()
+            self._connection.execute(statement, [rows.letter_columns(letter) for letter in letters])
+
+    def move(self, moved: Mapping[Partition, int]) -> None:
+        if not moved:
+            return
+        upsert = insert(self._engine, positions)
+        statement = upsert.on_conflict_do_update(
+            index_elements=["projection", "topic", "partition"], set_={"next_offset": upsert.excluded.next_offset}
+        )
+        self._connection.execute(
+            statement,
+            [
+                {"projection": self._projection, "topic": topic, "partition": number, "next_offset": offset}
+                for (topic, number), offset in moved.items()
+            ],
+        )
+
+
+def _chunks(ids: Collection[str]) -> Iterator[list[str]]:
+    left = iter(ids)
+    while some := list(islice(left, _IDS_AT_ONCE)):
+        yield some

@@ -1,0 +1,1 @@
+"""The tables' history; shipped with the library and run by `SqlStore.open`."""

@@ -1,0 +1,125 @@
+"""Between the read side's dataclasses and what their columns hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from antiphon.lifecycle import Failure
+from antiphon.store import CommandRow, DeadLetterRow, Place, StoredCommand, Submission
+
+_PLAIN = (
+    "command_id",
+    "command_type",
+    "service",
+    "status",
+    "correlation_id",
+    "priority",
+    "tags",
+    "created_at",
+    "updated_at",
+    "started_at",
+    "finished_at",
+    "attempts",
+    "result",
+    "processor",
+    "replica",
+    "payload_hash",
+)
+_LETTER = (
+    "message_id",
+    "message_type",
+    "service",
+    "handler",
+    "code",
+    "message",
+    "attempts",
+    "received_at",
+    "given_up_at",
+)
+
+
+def _writable(value: Any) -> Any:
+    """PostgreSQL has no text with a NUL in it: it is replaced, so that no record can stop a projection."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd") if "\x00" in value else value
+    if isinstance(value, Mapping):
+        return {_writable(name): _writable(item) for name, item in value.items()}
+    return [_writable(item) for item in value] if isinstance(value, list) else value
+
+
+def command_columns(row: CommandRow) -> dict[str, Any]:
+    """What a projection writes of a command."""
+    columns = {name: _writable(getattr(row, name)) for name in _PLAIN}
+    topic, partition, offset = row.origin or (None, None, None)
+    return columns | {
+        "error": row.error and _writable(row.error.model_dump()),
+        "origin_topic": topic,
+        "origin_partition": partition,
+        "origin_offset": offset,
+    }
+
+
+def command_row(found: Mapping[str, Any]) -> CommandRow:
+    """The command that these columns hold."""
+    topic = found["origin_topic"]
+    return CommandRow(
+        **{name: found[name] for name in _PLAIN},
+        error=None if found["error"] is None else Failure.model_validate(found["error"]),
+        origin=None if topic is None else Place(topic, found["origin_partition"], found["origin_offset"]),
+    )
+
+
+def stored_command(found: Mapping[str, Any]) -> StoredCommand:
+    """The same with what the gateway keeps beside it."""
+    return StoredCommand(command_row(found), found["version"], found["metadata"], found["body_hash"], found["due_at"])
+
+
+def submission_columns(submission: Submission) -> dict[str, Any]:
+    """The whole row of a command that has only been submitted."""
+    row = CommandRow(
+        command_id=submission.command_id,
+        command_type=submission.command_type,
+        service=submission.service,
+        correlation_id=submission.correlation_id,
+        priority=submission.priority,
+        tags=submission.tags,
+        created_at=submission.created_at,
+        updated_at=submission.created_at,
+    )
+    return command_columns(row) | {
+        "version": 1,
+        "metadata": _writable(submission.metadata),
+        "body": submission.body,
+        "body_hash": submission.body_hash,
+        "submitted_at": submission.created_at,
+        "due_at": submission.due_at,
+    }
+
+
+def submission(found: Mapping[str, Any]) -> Submission:
+    """The submission that these columns hold."""
+    kept = ("command_id", "command_type", "service", "correlation_id", "priority", "tags", "metadata", "body")
+    return Submission(
+        **{name: found[name] for name in kept},
+        body_hash=found["body_hash"],
+        created_at=found["submitted_at"],
+        due_at=found["due_at"],
+    )
+
+
+def letter_columns(letter: DeadLetterRow) -> dict[str, Any]:
+    """What is written of a dead letter."""
+    columns = {name: _writable(getattr(letter, name)) for name in _LETTER}
+    for name, place in (("place", letter.place), ("origin", letter.origin)):
+        columns |= {f"{name}_topic": place.topic, f"{name}_partition": place.partition, f"{name}_offset": place.offset}
+    return columns
+
+
+def letter_row(found: Mapping[str, Any]) -> DeadLetterRow:
+    """The dead letter that these columns hold."""
+    return DeadLetterRow(
+        place=Place(found["place_topic"], found["place_partition"], found["place_offset"]),
+        origin=Place(found["origin_topic"], found["origin_partition"], found["origin_offset"]),
+        **{name: found[name] for name in _LETTER},
+    )

@@ -1,0 +1,103 @@
+"""The tables of the read side; migrations make them, a test holds both together."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+TABLES = MetaData(naming_convention={"pk": "pk_%(table_name)s", "ix": "ix_%(table_name)s_%(column_0_N_name)s"})
+
+# none_as_null: a missing value is SQL's NULL, never JSON's
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+commands = Table(
+    "commands",
+    TABLES,
+    Column("command_id", String(36), primary_key=True),
+    Column("command_type", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("correlation_id", Text),
+    Column("priority", String(8), nullable=False),
+    Column("tags", Json, nullable=False),
+    Column("created_at", Double),
+    Column("updated_at", Double),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("attempts", BigInteger, nullable=False),
+    Column("result", Text),
+    Column("processor", Text),
+    Column("replica", Text),
+    Column("error", Json),
+    Column("payload_hash", String(32)),
+    Column("origin_topic", Text),
+    Column("origin_partition", Integer),
+    Column("origin_offset", BigInteger),
+    Column("version", Integer, nullable=False),
+    # from here on the gateway's: a projection never changes these, but drops what is no longer needed
+    Column("metadata", Json),
+    Column("body", Text),
+    Column("body_hash", String(32)),
+    Column("submitted_at", Double),
+    Column("due_at", Double),
+)
+Index("ix_commands_correlation_id", commands.c.correlation_id)
+Index("ix_commands_status_updated_at", commands.c.status, commands.c.updated_at)
+Index(
+    "ix_commands_due_at",
+    commands.c.due_at,
+    sqlite_where=commands.c.due_at.is_not(None),
+    postgresql_where=commands.c.due_at.is_not(None),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    TABLES,
+    Column("place_topic", Text, nullable=False),
+    Column("place_partition", Integer, nullable=False),
+    Column("place_offset", BigInteger, nullable=False),
+    Column("message_id", String(36), nullable=False),
+    Column("message_type", Text),
+    Column("service", Text, nullable=False),
+    Column("handler", Text),
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("origin_topic", Text, nullable=False),
+    Column("origin_partition", Integer, nullable=False),
+    Column("origin_offset", BigInteger, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("received_at", Double, nullable=False),
+    Column("given_up_at", Double, nullable=False),
+    PrimaryKeyConstraint("place_topic", "place_partition", "place_offset"),
+)
+Index("ix_dead_letters_given_up_at", dead_letters.c.given_up_at)
+Index("ix_dead_letters_message_id", dead_letters.c.message_id)
+
+projections = Table(
+    "projections",
+    TABLES,
+    Column("name", String(64), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)
+
+positions = Table(
+    "positions",
+    TABLES,
+    Column("projection", String(64), nullable=False),
+    Column("topic", String(249), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("next_offset", BigInteger, nullable=False),
+    PrimaryKeyConstraint("projection", "topic", "partition"),
+)

@@ -1,0 +1,134 @@
+"""The read side in SQL: SQLite by default, PostgreSQL in production, with the same statements."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from antiphon.broker import Partition
+from antiphon.errors import ProjectionSuperseded
+from antiphon.store import DeadLetterRow, Folding, Progress, Store, StoredCommand, Submission
+from antiphon.stores import rows
+from antiphon.stores.database import connect, insert, migrate, reading, writing
+from antiphon.stores.folding import SqlFolding
+from antiphon.stores.schema import commands, dead_letters, positions, projections
+
+# what a row holds before anything was seen of its command
+_UNSEEN: dict[str, Any] = {
+    "status": "pending",
+    "updated_at": commands.c.submitted_at,
+    "created_at": commands.c.submitted_at,
+    "attempts": 0,
+    "version": commands.c.version + 1,
+    **dict.fromkeys(("started_at", "finished_at", "result", "processor", "replica", "error", "payload_hash")),
+    **dict.fromkeys(("origin_topic", "origin_partition", "origin_offset")),
+}
+
+
+class SqlStore(Store):
+    """Keeps the contract with SQLAlchemy Core; made by `open`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Connect to `sqlite:///file` or `postgresql://…` and bring the tables to this release."""
+        engine = connect(url)
+        try:
+            migrate(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine)
+
+    def submit(self, submission: Submission) -> bool:
+        with writing(self.engine) as connection:
+            added = insert(self.engine, commands).on_conflict_do_nothing().returning(commands.c.command_id)
+            return connection.execute(added, rows.submission_columns(submission)).first() is not None
+
+    def withdraw(self, command_id: str) -> None:
+        with writing(self.engine) as connection:
+            connection.execute(delete(commands).where(commands.c.command_id == command_id, _nothing_seen()))
+
+    def command(self, command_id: str) -> StoredCommand | None:
+        with reading(self.engine) as connection:
+            found = connection.execute(select(commands).where(commands.c.command_id == command_id)).mappings().first()
+            return None if found is None else rows.stored_command(dict(found))
+
+    def versions(self, ids: Collection[str]) -> dict[str, int]:
+        wanted = select(commands.c.command_id, commands.c.version).where(commands.c.command_id.in_(ids))
+        with reading(self.engine) as connection:
+            return {found.command_id: found.version for found in connection.execute(wanted)}
+
+    def due(self, now: float, limit: int) -> list[Submission]:
+        wanted = select(commands).where(commands.c.due_at <= now, _nothing_seen()).order_by(commands.c.due_at)
+        with reading(self.engine) as connection:
+            return [rows.submission(dict(found)) for found in connection.execute(wanted.limit(limit)).mappings()]
+
+    def defer(self, submission: Submission, due_at: float) -> bool:
+        unchanged = (commands.c.command_id == submission.command_id, commands.c.due_at == submission.due_at)
+        with writing(self.engine) as connection:
+            changed = connection.execute(update(commands).where(*unchanged, _nothing_seen()).values(due_at=due_at))
+            return changed.rowcount == 1
+
+    def dead_letters(self, limit: int) -> list[DeadLetterRow]:
+        newest = (dead_letters.c.given_up_at.desc(), dead_letters.c.place_partition, dead_letters.c.place_offset.desc())
+        with reading(self.engine) as connection:
+            found = connection.execute(select(dead_letters).order_by(*newest).limit(limit)).mappings()
+            return [rows.letter_row(dict(letter)) for letter in found]
+
+    def progress(self, projection: str) -> Progress:
+        mine = positions.c.projection == projection
+        with reading(self.engine) as connection:
+            # one statement sees one state; version and positions apart might be those of two moments
+            found = connection.execute(
+                select(projections.c.version, positions.c.topic, positions.c.partition, positions.c.next_offset)
+                .select_from(projections.outerjoin(positions, mine))
+                .where(projections.c.name == projection)
+            ).all()
+        version = found[0].version if found else 0
+        return Progress(version, {Partition(f.topic, f.partition): f.next_offset for f in found if f.topic is not None})
+
+    @contextmanager
+    def fold(self, projection: str, progress: Progress) -> Iterator[Folding]:
+        with writing(self.engine) as connection:
+            self._claim(connection, projection, progress.version)
+            yield SqlFolding(self.engine, connection, projection)
+
+    def _claim(self, connection: Connection, projection: str, version: int) -> None:
+        """Move the version on first: it locks out other replicas, and fails if one has been here."""
+        if version == 0:
+            first = insert(self.engine, projections).on_conflict_do_nothing().returning(projections.c.version)
+            claimed = connection.execute(first, {"name": projection, "version": 1}).first() is not None
+        else:
+            present = (projections.c.name == projection, projections.c.version == version)
+            moved = update(projections).where(*present).values(version=version + 1)
+            claimed = connection.execute(moved).rowcount == 1
+        if not claimed:
+            raise ProjectionSuperseded(f"projection {projection!r} is no longer at version {version}")
+
+    def forget(self, projection: str) -> None:
+        with writing(self.engine) as connection:
+            raised = update(projections).where(projections.c.name == projection)
+            connection.execute(raised.values(version=projections.c.version + 1))
+            connection.execute(delete(positions).where(positions.c.projection == projection))
+            connection.execute(delete(dead_letters))
+            connection.execute(delete(commands).where(commands.c.body_hash.is_(None)))
+            connection.execute(update(commands).values(_UNSEEN))
+
+    def ping(self) -> None:
+        with reading(self.engine) as connection:
+            connection.execute(select(projections.c.name).limit(1)).all()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _nothing_seen() -> ColumnElement[bool]:
+    """Neither the command's own record nor a word about it: its body is still needed."""
+    return commands.c.due_at.is_not(None) & (commands.c.status == "pending")

@@ -1,0 +1,1 @@
+"""Telemetry: metrics made real, health, and where both are served."""

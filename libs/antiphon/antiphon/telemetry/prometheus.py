@@ -1,0 +1,85 @@
+"""Metrics as Prometheus has them."""
+
+from __future__ import annotations
+
+import platform
+import threading
+from importlib.metadata import version
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client import Counter as PrometheusCounter
+from prometheus_client import Gauge as PrometheusGauge
+from prometheus_client import Histogram as PrometheusHistogram
+
+from antiphon.metrics import BY_NAME, Counter, Gauge, Histogram, Kind, Metric, Metrics
+
+Family = PrometheusCounter | PrometheusGauge | PrometheusHistogram
+
+
+class PrometheusMetrics(Metrics):
+    """The metrics of the table in a registry of its own.
+
+    A metric is shown from its first use on: a gateway has no worker's gauges that would stand at zero.
+    """
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self._making = threading.Lock()
+        self._families: dict[str, Family] = {}
+        self._children: dict[tuple[str, tuple[str, ...]], Family] = {}
+        self.gauge("antiphon_build_info", version=version("antiphon"), python=platform.python_version()).set(1)
+
+    def _family(self, metric: Metric) -> Family:
+        if metric.kind == "counter":
+            return PrometheusCounter(metric.name, metric.help, metric.labels, registry=self.registry)
+        if metric.kind == "gauge":
+            return PrometheusGauge(metric.name, metric.help, metric.labels, registry=self.registry)
+        return PrometheusHistogram(
+            metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=self.registry
+        )
+
+    def _child(self, kind: Kind, name: str, labels: dict[str, str]) -> Any:
+        metric = BY_NAME[name]
+        values = metric.values(kind, labels)
+        child = self._children.get((name, values))
+        return child if child is not None else self._new_child(metric, values)
+
+    def _new_child(self, metric: Metric, values: tuple[str, ...]) -> Family:
+        with self._making:
+            family = self._families.get(metric.name)
+            if family is None:
+                family = self._families[metric.name] = self._family(metric)
+            child = self._children[metric.name, values] = family.labels(*values) if values else family
+        return child
+
+    def counter(self, name: str, **labels: str) -> Counter:
+        found: Counter = self._child("counter", name, labels)
+        return found
+
+    def gauge(self, name: str, **labels: str) -> Gauge:
+        found: Gauge = self._child("gauge", name, labels)
+        return found
+
+    def histogram(self, name: str, **labels: str) -> Histogram:
+        found: Histogram = self._child("histogram", name, labels)
+        return found
+
+    def remove(self, name: str, **labels: str) -> None:
+        values = BY_NAME[name].values(BY_NAME[name].kind, labels)
+        with self._making:
+            if self._children.pop((name, values), None) is None:
+                return
+            if values:
+                self._families[name].remove(*values)
+            else:
+                self.registry.unregister(self._families.pop(name))

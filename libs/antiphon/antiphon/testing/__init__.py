@@ -1,0 +1,1 @@
+"""Tools for tests: what an author of services or of an implementation runs them with."""
