@@ -1,0 +1,1 @@
+"""All that services share: their messages, one module per family."""

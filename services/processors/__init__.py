@@ -1,0 +1,1 @@
+"""Processors: what people ask to be done with data."""
