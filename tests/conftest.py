@@ -1,0 +1,52 @@
+"""Fixtures of every suite: a real Kafka, resolved once per session."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.kafka.run import BrokerUnavailable
+from tests.kafka import LocalKafka, prepare, shared_kafka
+
+pytest_plugins = ["pytester", "tests.promise_report"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that asks for a broker, so that `-m "not kafka"` means what it says."""
+    for item in items:
+        if {"kafka", "private_kafka"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("kafka")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fetch the broker before the first test, whose time limit it would use up; a failure is told by the fixtures."""
+    if not session.config.option.collectonly and any(item.get_closest_marker("kafka") for item in session.items):
+        with contextlib.suppress(BrokerUnavailable):
+            prepare()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap servers of a real Kafka that all tests share: give topics and groups names of your own."""
+    with _skipped_without_broker(), shared_kafka(tmp_path_factory.mktemp("kafka")) as bootstrap_servers:
+        yield bootstrap_servers
+
+
+@pytest.fixture
+def private_kafka(tmp_path: Path) -> Iterator[LocalKafka]:
+    """A broker of the test's own, to be killed and frozen."""
+    with _skipped_without_broker(), LocalKafka(tmp_path / "kafka") as broker:
+        yield broker
+
+
+@contextlib.contextmanager
+def _skipped_without_broker() -> Iterator[None]:
+    try:
+        yield
+    except BrokerUnavailable as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI must test with a real Kafka: {missing}", pytrace=False)
+        pytest.skip(f"no Kafka: {missing}, or set KAFKA_BOOTSTRAP_SERVERS")

@@ -1,0 +1,74 @@
+"""SQLite in a file keeps the contract of a store, and its tables are what the migrations make."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from antiphon.errors import ConfigurationError, StoreUnavailable
+from antiphon.store import Store
+from antiphon.stores.database import VERSION_TABLE, connect, migrate
+from antiphon.stores.schema import TABLES
+from antiphon.stores.sql import SqlStore
+from antiphon.testing.contracts.store import StoreContract, submission
+
+
+class TestSqliteStore(StoreContract):
+    @pytest.fixture(autouse=True)
+    def database(self, tmp_path: Path) -> None:
+        self.url = f"sqlite:///{tmp_path / 'status.db'}"
+
+    def make_store(self) -> Store:
+        return SqlStore.open(self.url)
+
+    def test_the_tables_are_what_the_migrations_make(self, store: SqlStore) -> None:
+        with store.engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+            assert compare_metadata(context, TABLES) == []
+
+    def test_replicas_that_start_together_migrate_once(self) -> None:
+        together = threading.Barrier(4)
+        failures: list[Exception] = []
+
+        def start() -> None:
+            engine = connect(self.url)
+            together.wait(timeout=10)
+            try:
+                migrate(engine)
+            except Exception as error:
+                failures.append(error)
+            engine.dispose()
+
+        threads = [threading.Thread(target=start) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=30)
+        assert failures == []
+
+    def test_readers_are_not_kept_waiting_by_a_writer(self, store: SqlStore) -> None:
+        store.submit(submission())
+        writer = sqlite3.connect(self.url.removeprefix("sqlite:///"), isolation_level=None)
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("UPDATE commands SET status = 'failed'")
+
+        found = store.command("c-1")
+
+        writer.execute("ROLLBACK")
+        writer.close()
+        assert found is not None
+        assert found.row.status == "pending"
+
+    def test_a_file_that_cannot_be_opened_is_an_unavailable_store(self, tmp_path: Path) -> None:
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            SqlStore.open(f"sqlite:///{tmp_path / 'missing' / 'status.db'}")
+
+    @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://somewhere/else"])
+    def test_a_database_that_cannot_serve_is_refused(self, url: str) -> None:
+        with pytest.raises(ConfigurationError):
+            SqlStore.open(url)

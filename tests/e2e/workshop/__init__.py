@@ -1,0 +1,1 @@
+"""A service whose work takes as long as a test wants."""

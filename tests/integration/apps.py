@@ -1,0 +1,128 @@
+"""Small services for the tests on a real Kafka; each replica of one runs as an operating-system process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from antiphon import App, Command, Context, Event, Permanent, State
+
+
+class Deposited(Event, family="deposits", key="account"):
+    account: str
+    number: int
+    position: int
+    total: int
+
+
+class Deposit(Command[Deposited], service="accounts", key="account"):
+    account: str
+    number: int
+    amount: int = 1
+
+
+class Noted(Event, family="statements", key="account"):
+    account: str
+    number: int
+    position: int
+
+
+class Reminded(Event, family="reminders", key="account"):
+    account: str
+    number: int
+
+
+class Remind(Command[Reminded], service="reminders", key="account"):
+    account: str
+    number: int
+    amount: int = 1
+
+
+class Account(State):
+    deposits: int = 0
+    total: int = 0
+
+
+class Statement(State):
+    notes: int = 0
+
+
+class Journal:
+    """A file beside Kafka to which every run of a handler adds a line; it tells of runs that left no other trace."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def note(self, message_id: object) -> None:
+        """One write, so that lines of several replicas never mix and none is lost with its writer."""
+        os.write(self._file, f"{message_id} {os.getpid()}\n".encode())
+
+
+async def work(number: int) -> None:
+    """What takes a handler its time: 20 to 50 ms of waiting for something."""
+    await asyncio.sleep(0.02 + number % 4 * 0.01)
+
+
+def accounts(journal: Journal) -> App:
+    """Transactional, with a count and a total kept for every account."""
+    app = App("accounts")
+
+    @app.command()
+    async def deposit(command: Deposit, ctx: Context) -> Deposited:
+        journal.note(ctx.id)
+        if command.amount < 0:
+            raise Permanent(f"amount is {command.amount}; it must not be negative")
+        account = ctx.state(Account)
+        await work(command.number)
+        account.deposits += 1
+        account.total += command.amount
+        return Deposited(account=command.account, number=command.number, position=account.deposits, total=account.total)
+
+    return app
+
+
+def note_deposits(app: App, journal: Journal) -> App:
+    """Let a service answer every deposit from the first one on with a numbered note."""
+
+    @app.event(start="earliest")
+    async def note(event: Deposited, ctx: Context) -> None:
+        journal.note(ctx.id)
+        statement = ctx.state(Statement)
+        await work(event.number)
+        statement.notes += 1
+        ctx.publish(Noted(account=event.account, number=event.number, position=statement.notes))
+
+    return app
+
+
+def accounts_with_notes(journal: Journal) -> App:
+    """The next release of `accounts`: it subscribes to an event as well."""
+    return note_deposits(accounts(journal), journal)
+
+
+def statements(journal: Journal) -> App:
+    """Subscribes to another service's event and keeps state."""
+    return note_deposits(App("statements"), journal)
+
+
+def reminders(journal: Journal) -> App:
+    """Delivers at least once; keeps nothing."""
+    app = App("reminders", delivery="at_least_once")
+
+    @app.command()
+    async def remind(command: Remind, ctx: Context) -> Reminded:
+        journal.note(ctx.id)
+        await work(command.number)
+        return Reminded(account=command.account, number=command.number)
+
+    return app
+
+
+APPS: Mapping[str, Callable[[Journal], App]] = {
+    "accounts": accounts,
+    "accounts-with-notes": accounts_with_notes,
+    "statements": statements,
+    "reminders": reminders,
+}

@@ -1,0 +1,259 @@
+"""The executor of threads: tasks, time limits, turns, and readers that read ahead."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+from antiphon.broker import Outgoing, Partition, ReaderOptions, Record, TopicPlan
+from antiphon.brokers.memory import MemoryBroker
+from antiphon.clocks.virtual import VirtualClock
+from antiphon.errors import HandlerTimeout
+from antiphon.executor import Intake, Work
+from antiphon.executors.baton import Baton
+from antiphon.executors.threads import ThreadExecutor, ThreadLimits
+from tests.waiting import until
+
+Fn = Callable[[], Coroutine[Any, Any, object]]
+
+
+class Task(Work):
+    """One piece of work with what came of it."""
+
+    __slots__ = ("asynchronous", "error", "fn", "result", "timeout")
+
+    def __init__(self, fn: Callable[[], Any], timeout: float = 5.0, *, asynchronous: bool = True) -> None:
+        self.fn, self.timeout, self.asynchronous = fn, timeout, asynchronous
+        self.result: object = None
+        self.error: BaseException | None = None
+
+    def start(self) -> Coroutine[Any, Any, object] | None:
+        coroutine: Coroutine[Any, Any, object] = self.fn()
+        return coroutine
+
+    def call(self) -> None:
+        try:
+            self.succeed(self.fn())
+        except Exception as error:
+            self.fail(error)
+
+    def succeed(self, result: object) -> None:
+        self.result = result
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadExecutor]:
+    executor = ThreadExecutor(ThreadLimits(asynchronous=50, synchronous=4))
+    yield executor
+    executor.close(5)
+
+
+def run(executor: ThreadExecutor, work: list[Task]) -> list[Task]:
+    """Hand over and wait for all of it; in the order of ending."""
+    executor.handle(work)
+    ended: list[Task] = []
+
+    def collect() -> bool:
+        executor.wait(0.01)
+        ended.extend(found for found in executor.ended() if isinstance(found, Task))
+        return len(ended) == len(work)
+
+    until(collect, f"{len(work)} pieces of work end")
+    return ended
+
+
+def test_handlers_that_wait_do_so_together(executor: ThreadExecutor) -> None:
+    together = asyncio.Barrier(40)
+
+    async def meet() -> int:
+        async with asyncio.timeout(5):  # needs a task, as do httpx and anyio
+            return await together.wait()
+
+    work = run(executor, [Task(meet) for _ in range(40)])
+    assert sorted(task.result for task in work if isinstance(task.result, int)) == list(range(40))
+
+
+def test_no_more_handlers_are_live_than_allowed(executor: ThreadExecutor) -> None:
+    live, most, full = 0, 0, asyncio.Event()
+
+    async def handler() -> None:
+        nonlocal live, most
+        live += 1
+        most = max(most, live)
+        if live == 50:
+            full.set()
+        await full.wait()
+        live -= 1
+
+    run(executor, [Task(handler) for _ in range(200)])
+    assert most == 50
+
+
+def test_handlers_that_do_not_wait_share_one_task(executor: ThreadExecutor) -> None:
+    tasks = set()
+
+    async def handler() -> None:
+        tasks.add(id(asyncio.current_task()))
+
+    run(executor, [Task(handler) for _ in range(500)])
+    assert len(tasks) <= 2
+
+
+def test_context_variables_do_not_leak_from_message_to_message(executor: ThreadExecutor) -> None:
+    seen: list[str] = []
+    variable = contextvars.ContextVar("variable", default="untouched")
+
+    async def handler() -> None:
+        seen.append(variable.get())
+        variable.set("touched")
+        await asyncio.sleep(0)
+        assert variable.get() == "touched"
+
+    work = run(executor, [Task(handler) for _ in range(10)])
+    assert [task.error for task in work] == [None] * 10
+    assert seen == ["untouched"] * 10
+
+
+@pytest.mark.promise("S0-46")
+def test_a_handler_that_waits_too_long_is_ended_and_the_others_are_not(executor: ThreadExecutor) -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async def hang_stubbornly() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "as if nothing had happened"
+        return ""
+
+    async def fine() -> str:
+        await asyncio.sleep(0.02)
+        return "fine"
+
+    hanging, stubborn, other = Task(hang, 0.05), Task(hang_stubbornly, 0.05), Task(fine)
+    run(executor, [hanging, stubborn, other])
+    assert isinstance(hanging.error, HandlerTimeout)
+    assert isinstance(stubborn.error, HandlerTimeout)
+    assert other.result == "fine"
+
+
+def test_a_plain_handler_that_ran_too_long_has_timed_out_when_it_returns(executor: ThreadExecutor) -> None:
+    gate = threading.Event()
+    slow = Task(lambda: gate.wait(0.05), timeout=0.01, asynchronous=False)
+    (ended,) = run(executor, [slow])
+    assert isinstance(ended.error, HandlerTimeout)
+
+
+def test_a_handler_that_blocks_the_loop_does_not_hold_up_whoever_waits_for_a_turn() -> None:
+    baton, free = Baton(), threading.Event()
+
+    def keep_it() -> None:
+        baton.take()
+        free.wait(10)
+        baton.give()
+
+    blocker = threading.Thread(target=keep_it)
+    blocker.start()
+    begun = time.monotonic()
+    for _ in range(50):
+        with baton:
+            pass
+    waited = time.monotonic() - begun
+    free.set()
+    blocker.join(5)
+    assert waited < 5, "every turn was waited for"
+
+
+def test_the_baton_is_handed_on_in_the_order_of_asking() -> None:
+    baton, order = Baton(), []
+    baton.take()
+    threads = []
+    for number in range(3):
+
+        def work(number: int = number) -> None:
+            with baton:
+                order.append(number)
+
+        threads.append(threading.Thread(target=work))
+        threads[-1].start()
+        until(lambda: len(baton._waiting) > number, "it asks")  # noqa: B023
+    baton.give()
+    for thread in threads:
+        thread.join(5)
+    assert order == [0, 1, 2]
+
+
+def test_a_commit_that_never_returns_can_be_left_behind(executor: ThreadExecutor) -> None:
+    stuck, done, behind = threading.Event(), threading.Event(), threading.Event()
+
+    def never_return() -> None:
+        stuck.wait(10)
+
+    executor.commit(never_return)
+    executor.commit(behind.set)
+    assert not executor.join_commits(0.01)
+    executor.abandon_commits()
+    executor.commit(done.set)
+    assert executor.join_commits(5)
+    assert done.is_set()
+    left = next(thread for thread in threading.enumerate() if thread.name == "commit" and not behind.is_set())
+    stuck.set()  # the call returns after all: what waited behind it is not run
+    left.join(5)
+    assert not behind.is_set()
+
+
+# -- reading ahead ---------------------------------------------------------------------------------------------------
+
+SOURCE = Partition("source", 0)
+
+
+@pytest.fixture
+def broker() -> MemoryBroker:
+    broker = MemoryBroker(VirtualClock())
+    broker.admin().create_topics([TopicPlan("source", 1)])
+    producer = broker.producer()
+    producer.send([Outgoing("source", 0, b"k", str(number).encode(), []) for number in range(3000)])
+    producer.flush(1)
+    return broker
+
+
+def taken(intake: Intake, number: int) -> list[Record]:
+    """So many records, waited for."""
+    found: list[Record] = []
+
+    def take() -> bool:
+        found.extend(intake.take())
+        return len(found) >= number
+
+    until(take, f"{number} records come in")
+    return found
+
+
+def test_an_intake_reads_no_further_ahead_than_it_may(executor: ThreadExecutor, broker: MemoryBroker) -> None:
+    intake = executor.intake(broker.reader(ReaderOptions("group")), 600)
+    intake.assign({SOURCE: 0})
+    first = taken(intake, 1)
+    assert len(first) <= 600 + 501
+    assert [record.offset for record in first + taken(intake, 3000 - len(first))] == list(range(3000))
+    intake.close()
+
+
+def test_no_record_of_a_former_assignment_is_taken(executor: ThreadExecutor, broker: MemoryBroker) -> None:
+    intake = executor.intake(broker.reader(ReaderOptions("group")), 2000)
+    for round_ in range(20):
+        intake.assign({SOURCE: 100 * round_})
+        found = taken(intake, 1)
+        assert found[0].offset == 100 * round_
+        assert [record.offset for record in found] == list(range(found[0].offset, found[0].offset + len(found)))
+        intake.unassign([SOURCE])
+        assert intake.take() == []
+    intake.close()

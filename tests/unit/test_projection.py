@@ -1,0 +1,153 @@
+"""A command's row follows from the facts about it, not from the order in which they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import reduce
+from itertools import permutations
+from typing import get_args
+
+import pytest
+
+from antiphon.lifecycle import FINAL, CommandSettled, CommandStarted, Failure, SettledStatus
+from antiphon.status.projection import Arrival, Fact, Settled, Started, fold
+from antiphon.store import CommandRow, Place
+
+BEGIN = 1_800_000_000.0
+COMMANDS = "antiphon.commands.processors"
+
+
+def at(second: float) -> datetime:
+    return datetime.fromtimestamp(BEGIN + second, UTC)
+
+
+def arrival(offset: int = 7, second: float = 0) -> Arrival:
+    return Arrival(
+        command_id="c-1",
+        command_type="process_data",
+        service="processors",
+        correlation_id="order 17",
+        priority="high",
+        tags={"team": "blue"},
+        created_at=BEGIN + second,
+        payload_hash="ab" * 16,
+        origin=Place(COMMANDS, 3, offset),
+    )
+
+
+def started(attempt: int = 1, second: float = 1) -> Started:
+    event = CommandStarted(
+        command_id="c-1",
+        command_type="antiphon.processors.ProcessData",
+        service="processors",
+        replica=f"worker-{attempt}",
+        attempt=attempt,
+        started_at=at(second),
+    )
+    return Started("c-1", "process_data", event)
+
+
+def settled(status: SettledStatus = "completed", second: float = 9) -> Settled:
+    failed = Failure(code="failed", error_class="ValueError", message="no numbers", retryable=True, causes=[])
+    event = CommandSettled(
+        command_id="c-1",
+        command_type="antiphon.processors.ProcessData",
+        service="processors",
+        handler="process",
+        replica="worker-2",
+        correlation_id="order 17",
+        status=status,
+        result='{"mean": 3.0}' if status == "completed" else None,
+        failure=None if status == "completed" else failed,
+        attempts=2,
+        started_at=at(4),
+        finished_at=at(second),
+    )
+    return Settled("c-1", "process_data", event)
+
+
+def folded(facts: Iterable[Fact], row: CommandRow | None = None) -> CommandRow:
+    found = reduce(fold, facts, row)
+    assert found is not None
+    return found
+
+
+@pytest.mark.promise("S0-03", "S0-33")
+def test_the_row_begins_with_the_record_and_follows_the_command_to_its_end() -> None:
+    pending = folded([arrival()])
+    processing = folded([started()], pending)
+    completed = folded([settled()], processing)
+
+    assert [row.status for row in (pending, processing, completed)] == ["pending", "processing", "completed"]
+    assert [row.updated_at for row in (pending, processing, completed)] == [BEGIN, BEGIN + 1, BEGIN + 9]
+    assert pending.created_at == completed.created_at == BEGIN
+    assert (pending.processor, pending.result, pending.attempts) == (None, None, 0)
+    assert (completed.processor, completed.result, completed.attempts) == ("process", '{"mean": 3.0}', 2)
+    assert (completed.correlation_id, completed.priority, completed.tags) == ("order 17", "high", {"team": "blue"})
+
+
+@pytest.mark.promise("S0-33")
+@pytest.mark.parametrize("status", [None, *get_args(SettledStatus)])
+def test_the_row_is_the_same_in_whatever_order_its_facts_are_read(status: SettledStatus | None) -> None:
+    end = [] if status is None else [settled(status)]
+    facts: list[Fact] = [arrival(), started(1, 1), started(2, 4), *end]
+
+    rows = [folded(order) for order in permutations(facts)]
+
+    assert all(row == rows[0] for row in rows)
+    assert rows[0].status == (status or "processing")
+    assert rows[0].origin == Place(COMMANDS, 3, 7)
+
+
+@pytest.mark.promise("S0-33")
+def test_clocks_that_differ_do_not_make_the_order_matter() -> None:
+    facts: list[Fact] = [arrival(second=100), started(1, 50), started(2, 4), settled(second=-3)]
+
+    for length in range(1, len(facts) + 1):
+        rows = [folded(order) for order in permutations(facts[:length])]
+        assert all(row == rows[0] for row in rows)
+
+
+@pytest.mark.promise("S0-33")
+@pytest.mark.parametrize("first", sorted(FINAL))
+@pytest.mark.parametrize("late", [started(3, 20), *(settled(status, 20) for status in get_args(SettledStatus))])
+def test_nothing_follows_a_final_status(first: SettledStatus, late: Fact) -> None:
+    ended = folded([arrival(), settled(first)])
+
+    assert fold(ended, late) is ended
+
+
+def test_a_sighting_of_an_earlier_attempt_is_refused() -> None:
+    row = folded([arrival(), started(2, 4)])
+
+    assert fold(row, started(1, 6)) is row
+    assert fold(row, started(2, 4)) is row
+
+
+def test_a_record_that_is_read_again_changes_nothing() -> None:
+    row = folded([arrival(), started(), settled()])
+
+    assert fold(row, arrival()) is row
+
+
+def test_of_several_records_of_one_id_the_first_in_the_log_counts() -> None:
+    first, again = arrival(7, second=0), arrival(8, second=60)
+
+    assert folded([first, again]) == folded([again, first]) == folded([first])
+
+
+@pytest.mark.promise("S0-44")
+def test_a_failure_is_kept_with_its_structure() -> None:
+    row = folded([settled("failed")])
+
+    assert row.error is not None
+    assert (row.error.code, row.error.error_class, row.error.retryable) == ("failed", "ValueError", True)
+    assert row.result is None
+
+
+def test_what_only_the_end_tells_makes_a_row_too() -> None:
+    row = folded([settled()])
+
+    assert (row.command_id, row.command_type, row.service) == ("c-1", "process_data", "processors")
+    assert (row.created_at, row.origin, row.correlation_id) == (None, None, "order 17")

@@ -1,0 +1,13 @@
+"""Bounded waiting on a condition: what tests use in place of sleeping."""
+
+import time
+from collections.abc import Callable
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+    """Return as soon as `condition()` holds; after `seconds` an AssertionError names `what` was waited for."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"after {seconds:g} s still not: {what}")
+        time.sleep(0.02)
