@@ -19,8 +19,8 @@ from antiphon.brokers.profiles import KAFKA
 from antiphon.catalogue import Installation
 from antiphon.clocks.system import SystemClock
 from antiphon.codecs.avro import AvroCodec
-from antiphon.executors.loop import drive
-from antiphon.executors.threads import ThreadExecutor
+from antiphon.executors.driving import drive
+from antiphon.executors.event_loop import LoopExecutor
 from antiphon.metrics import NoMetrics
 from antiphon.processing.worker import Worker, WorkerOptions, WorkerParts
 from antiphon.topics import TopicNames
@@ -39,7 +39,7 @@ def main() -> int:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=_end_with_starter, daemon=True).start()
-    executor, clock = ThreadExecutor(), SystemClock()
+    executor, clock = LoopExecutor(), SystemClock()
     parts = WorkerParts(KafkaBroker(KAFKA, options.bootstrap), AvroCodec(), clock, executor, NoMetrics())
     installation = Installation(TopicNames(options.prefix), options.partitions)
     app = APPS[options.app](Journal(options.journal))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -16,8 +15,7 @@ from antiphon.brokers.memory import MemoryBroker
 from antiphon.clocks.virtual import VirtualClock
 from antiphon.errors import HandlerTimeout
 from antiphon.executor import Intake, Work
-from antiphon.executors.baton import Baton
-from antiphon.executors.threads import ThreadExecutor, ThreadLimits
+from antiphon.executors.event_loop import HandlerLimits, LoopExecutor
 from tests.waiting import until
 
 Fn = Callable[[], Coroutine[Any, Any, object]]
@@ -51,13 +49,13 @@ class Task(Work):
 
 
 @pytest.fixture
-def executor() -> Iterator[ThreadExecutor]:
-    executor = ThreadExecutor(ThreadLimits(asynchronous=50, synchronous=4))
+def executor() -> Iterator[LoopExecutor]:
+    executor = LoopExecutor(HandlerLimits(asynchronous=50, synchronous=4))
     yield executor
     executor.close(5)
 
 
-def run(executor: ThreadExecutor, work: list[Task]) -> list[Task]:
+def run(executor: LoopExecutor, work: list[Task]) -> list[Task]:
     """Hand over and wait for all of it; in the order of ending."""
     executor.handle(work)
     ended: list[Task] = []
@@ -71,7 +69,7 @@ def run(executor: ThreadExecutor, work: list[Task]) -> list[Task]:
     return ended
 
 
-def test_handlers_that_wait_do_so_together(executor: ThreadExecutor) -> None:
+def test_handlers_that_wait_do_so_together(executor: LoopExecutor) -> None:
     together = asyncio.Barrier(40)
 
     async def meet() -> int:
@@ -82,7 +80,7 @@ def test_handlers_that_wait_do_so_together(executor: ThreadExecutor) -> None:
     assert sorted(task.result for task in work if isinstance(task.result, int)) == list(range(40))
 
 
-def test_no_more_handlers_are_live_than_allowed(executor: ThreadExecutor) -> None:
+def test_no_more_handlers_are_live_than_allowed(executor: LoopExecutor) -> None:
     live, most, full = 0, 0, asyncio.Event()
 
     async def handler() -> None:
@@ -98,7 +96,7 @@ def test_no_more_handlers_are_live_than_allowed(executor: ThreadExecutor) -> Non
     assert most == 50
 
 
-def test_handlers_that_do_not_wait_share_one_task(executor: ThreadExecutor) -> None:
+def test_handlers_that_do_not_wait_share_one_task(executor: LoopExecutor) -> None:
     tasks = set()
 
     async def handler() -> None:
@@ -108,7 +106,7 @@ def test_handlers_that_do_not_wait_share_one_task(executor: ThreadExecutor) -> N
     assert len(tasks) <= 2
 
 
-def test_context_variables_do_not_leak_from_message_to_message(executor: ThreadExecutor) -> None:
+def test_context_variables_do_not_leak_from_message_to_message(executor: LoopExecutor) -> None:
     seen: list[str] = []
     variable = contextvars.ContextVar("variable", default="untouched")
 
@@ -124,7 +122,7 @@ def test_context_variables_do_not_leak_from_message_to_message(executor: ThreadE
 
 
 @pytest.mark.promise("S0-46")
-def test_a_handler_that_waits_too_long_is_ended_and_the_others_are_not(executor: ThreadExecutor) -> None:
+def test_a_handler_that_waits_too_long_is_ended_and_the_others_are_not(executor: LoopExecutor) -> None:
     async def hang() -> None:
         await asyncio.Event().wait()
 
@@ -146,53 +144,14 @@ def test_a_handler_that_waits_too_long_is_ended_and_the_others_are_not(executor:
     assert other.result == "fine"
 
 
-def test_a_plain_handler_that_ran_too_long_has_timed_out_when_it_returns(executor: ThreadExecutor) -> None:
+def test_a_plain_handler_that_ran_too_long_has_timed_out_when_it_returns(executor: LoopExecutor) -> None:
     gate = threading.Event()
     slow = Task(lambda: gate.wait(0.05), timeout=0.01, asynchronous=False)
     (ended,) = run(executor, [slow])
     assert isinstance(ended.error, HandlerTimeout)
 
 
-def test_a_handler_that_blocks_the_loop_does_not_hold_up_whoever_waits_for_a_turn() -> None:
-    baton, free = Baton(), threading.Event()
-
-    def keep_it() -> None:
-        baton.take()
-        free.wait(10)
-        baton.give()
-
-    blocker = threading.Thread(target=keep_it)
-    blocker.start()
-    begun = time.monotonic()
-    for _ in range(50):
-        with baton:
-            pass
-    waited = time.monotonic() - begun
-    free.set()
-    blocker.join(5)
-    assert waited < 5, "every turn was waited for"
-
-
-def test_the_baton_is_handed_on_in_the_order_of_asking() -> None:
-    baton, order = Baton(), []
-    baton.take()
-    threads = []
-    for number in range(3):
-
-        def work(number: int = number) -> None:
-            with baton:
-                order.append(number)
-
-        threads.append(threading.Thread(target=work))
-        threads[-1].start()
-        until(lambda: len(baton._waiting) > number, "it asks")  # noqa: B023
-    baton.give()
-    for thread in threads:
-        thread.join(5)
-    assert order == [0, 1, 2]
-
-
-def test_a_commit_that_never_returns_can_be_left_behind(executor: ThreadExecutor) -> None:
+def test_a_commit_that_never_returns_can_be_left_behind(executor: LoopExecutor) -> None:
     stuck, done, behind = threading.Event(), threading.Event(), threading.Event()
 
     def never_return() -> None:
@@ -238,7 +197,7 @@ def taken(intake: Intake, number: int) -> list[Record]:
     return found
 
 
-def test_an_intake_reads_no_further_ahead_than_it_may(executor: ThreadExecutor, broker: MemoryBroker) -> None:
+def test_an_intake_reads_no_further_ahead_than_it_may(executor: LoopExecutor, broker: MemoryBroker) -> None:
     intake = executor.intake(broker.reader(ReaderOptions("group")), 600)
     intake.assign({SOURCE: 0})
     first = taken(intake, 1)
@@ -247,7 +206,7 @@ def test_an_intake_reads_no_further_ahead_than_it_may(executor: ThreadExecutor, 
     intake.close()
 
 
-def test_no_record_of_a_former_assignment_is_taken(executor: ThreadExecutor, broker: MemoryBroker) -> None:
+def test_no_record_of_a_former_assignment_is_taken(executor: LoopExecutor, broker: MemoryBroker) -> None:
     intake = executor.intake(broker.reader(ReaderOptions("group")), 2000)
     for round_ in range(20):
         intake.assign({SOURCE: 100 * round_})

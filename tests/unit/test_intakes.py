@@ -9,8 +9,7 @@ import pytest
 
 from antiphon.broker import Partition, Reader, Record
 from antiphon.errors import BrokerError, OffsetOutOfRange, UnknownTopic
-from antiphon.executors.baton import Baton
-from antiphon.executors.intakes import ThreadedIntake
+from antiphon.executors.intakes import WatchedIntake
 from tests.waiting import until
 
 HERE, THERE = Partition("t", 0), Partition("t", 1)
@@ -49,11 +48,11 @@ class TroubledReader(Reader):
 
 
 @pytest.fixture
-def intake_of() -> Iterator[Callable[[TroubledReader], ThreadedIntake]]:
-    intakes: list[ThreadedIntake] = []
+def intake_of() -> Iterator[Callable[[TroubledReader], WatchedIntake]]:
+    intakes: list[WatchedIntake] = []
 
-    def make(reader: TroubledReader) -> ThreadedIntake:
-        intakes.append(ThreadedIntake(reader, 100, lambda: None, Baton()))
+    def make(reader: TroubledReader) -> WatchedIntake:
+        intakes.append(WatchedIntake(reader, 100, lambda: None))
         return intakes[-1]
 
     yield make
@@ -64,7 +63,7 @@ def intake_of() -> Iterator[Callable[[TroubledReader], ThreadedIntake]]:
 @pytest.mark.parametrize("at", [0, 1, 2, 5, 9])
 @pytest.mark.parametrize("error", [UnknownTopic("away for a moment"), OffsetOutOfRange(*HERE, 5)])
 def test_no_record_is_lost_beside_an_error(
-    intake_of: Callable[[TroubledReader], ThreadedIntake], at: int, error: BrokerError
+    intake_of: Callable[[TroubledReader], WatchedIntake], at: int, error: BrokerError
 ) -> None:
     intake = intake_of(TroubledReader({(HERE, at): error}))
     intake.assign({HERE: 0, THERE: 0})

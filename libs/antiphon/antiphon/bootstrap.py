@@ -18,8 +18,8 @@ from antiphon.clock import Clock
 from antiphon.clocks.system import SystemClock
 from antiphon.codecs.avro import AvroCodec
 from antiphon.errors import ConfigurationError
-from antiphon.executors.loop import drive
-from antiphon.executors.threads import ThreadExecutor, ThreadLimits
+from antiphon.executors.driving import drive
+from antiphon.executors.event_loop import HandlerLimits, LoopExecutor
 from antiphon.processing.outbound import Limits
 from antiphon.processing.worker import Worker, WorkerOptions, WorkerParts, slice_topics
 from antiphon.settings import Settings
@@ -33,7 +33,7 @@ from antiphon.topics import TopicNames
 log = logging.getLogger(__name__)
 LAG_INTERVAL = 5.0  # seconds between two looks at the projection's lag
 STALE = 30.0  # seconds without a turn after which a worker counts as dead
-COLLECT = (50_000, 20, 50)  # allocations between two young collections, and how many of those until older ones
+COLLECT = (100_000, 20, 20)  # allocations between two young collections, and how many of those until older ones
 SWITCH = 0.0005  # seconds; threads that answer each other must not wait five milliseconds for their turn
 
 
@@ -89,7 +89,7 @@ class RunningWorker:
     """A worker with what drives it."""
 
     worker: Worker
-    executor: ThreadExecutor
+    executor: LoopExecutor
     clock: Clock
     grace: float
 
@@ -113,7 +113,7 @@ class RunningWorker:
 
 def worker(app: App, broker: Broker, settings: Settings, metrics: PrometheusMetrics) -> RunningWorker:
     """A worker of this app with threads of its own."""
-    executor, clock = ThreadExecutor(ThreadLimits(settings.handlers, settings.handler_threads)), SystemClock()
+    executor, clock = LoopExecutor(HandlerLimits(settings.handlers, settings.handler_threads)), SystemClock()
     options = WorkerOptions(
         replica=settings.replica, in_flight=settings.in_flight, limits=Limits(settings.max_message_bytes)
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 from antiphon.broker import Partition, Reader, Record
@@ -40,7 +39,7 @@ class Work(ABC):
 
 
 class Intake(ABC):
-    """A reader that reads ahead; the loop takes what has come and never waits."""
+    """A reader that is never waited for: the loop takes what is there, and is woken when something has come."""
 
     @abstractmethod
     def assign(self, positions: Mapping[Partition, int]) -> None:
@@ -64,11 +63,11 @@ class Intake(ABC):
 
 
 class Executor(ABC):
-    """Where handlers run and commits happen."""
+    """Where handlers run and commits happen; one thread uses it, except for `wake`."""
 
     @abstractmethod
     def intake(self, reader: Reader, limit: int) -> Intake:
-        """Read ahead with this reader, at most `limit` records beyond what has been taken; it closes the reader."""
+        """Read with this reader, at most `limit` records at a time; it closes the reader."""
 
     @abstractmethod
     def handle(self, work: Sequence[Work]) -> None:
@@ -91,12 +90,8 @@ class Executor(ABC):
         """Give up the job that does not come back: later jobs run without waiting for it."""
 
     @abstractmethod
-    def working(self) -> AbstractContextManager[None]:
-        """Around Python work that a commit job does, so that the executor's threads need not compete."""
-
-    @abstractmethod
     def wait(self, timeout: float) -> None:
-        """Return when something has ended or come in, at the latest after `timeout` seconds."""
+        """Return when something has ended or come in, at the latest after `timeout` seconds; handlers may run here."""
 
     @abstractmethod
     def wake(self) -> None:

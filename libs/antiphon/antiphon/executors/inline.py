@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from typing import Any
 
@@ -59,9 +58,6 @@ class InlineExecutor(Executor):
 
     def abandon_commits(self) -> None:
         return
-
-    def working(self) -> AbstractContextManager[None]:
-        return nullcontext()
 
     def wait(self, timeout: float) -> None:
         return

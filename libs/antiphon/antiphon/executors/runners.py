@@ -17,7 +17,6 @@ from typing import Any
 
 from antiphon.errors import HandlerTimeout
 from antiphon.executor import Work
-from antiphon.executors.baton import Baton
 
 STOPPING = "stopping"
 BREATH = 0.004  # seconds after which a runner lets suspended handlers go on, and what has ended is reported
@@ -25,11 +24,11 @@ LOOK = 16  # messages between two looks at the clock
 
 
 class Runners:
-    """Runs work on the event loop it is used on; `report` is called with everything that has ended, in batches."""
+    """Runs work on this event loop; `report` is called on it with everything that has ended, in batches."""
 
-    def __init__(self, limit: int, report: Callable[[list[Work]], None], baton: Baton) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int, report: Callable[[list[Work]], None]) -> None:
+        self._loop = loop
         self._limit = limit
-        self._baton = baton
         self._report = report
         self._ready: deque[Work] = deque()
         self._ended: list[Work] = []
@@ -38,7 +37,7 @@ class Runners:
         self._flushing = False
 
     def add(self, work: Sequence[Work]) -> None:
-        """Queue work; on the loop's thread."""
+        """Queue work; on the loop's thread, whether it runs at the moment or not."""
         self._ready.extend(work)
         self._start_runner()
 
@@ -50,7 +49,7 @@ class Runners:
 
     def _start_runner(self) -> None:
         if self._ready and self._suspended == len(self._tasks) < self._limit:
-            self._tasks.add(asyncio.get_running_loop().create_task(self._run()))
+            self._tasks.add(self._loop.create_task(self._run()))
 
     async def _run(self) -> None:
         try:
@@ -60,13 +59,12 @@ class Runners:
             assert task is not None
             self._tasks.discard(task)  # at once: a finished runner must not count as a live one
             self._flush_soon()
-            self._baton.give()
 
     def _flush_soon(self) -> None:
-        """With all that ends in this round of the loop: the worker's thread is woken once for them."""
+        """With all that ends in this round of the loop."""
         if self._ended and not self._flushing:
             self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flushing = False
@@ -78,7 +76,6 @@ class Runners:
     def _take(self) -> Generator[Any, Any, None]:
         ready = self._ready
         taken, until = 0, monotonic() + BREATH
-        self._baton.take()
         while ready:
             work = ready.popleft()
             context = copy_context()
@@ -95,9 +92,7 @@ class Runners:
             taken += 1
             if taken % LOOK == 0 and monotonic() > until:
                 self._flush()
-                self._baton.give()
                 yield None
-                self._baton.take()
                 until = monotonic() + BREATH
 
     def _follow(
@@ -136,14 +131,12 @@ class Runners:
         self._suspended += 1
         self._start_runner()
         self._flush_soon()
-        self._baton.give()
         try:
             return None, (yield waits_for)
         except BaseException as thrown:
             return thrown, None
         finally:
             self._suspended -= 1
-            self._baton.take()
 
 
 class Expiry:

@@ -53,6 +53,8 @@ class Commit:
     offsets: Mapping[Partition, int]
     metadata: GroupMetadata | None
     alive: float  # when its last call to the cluster began, in seconds since 1970
+    sent: bool = False  # its outputs have been handed to the producer
+    failure: Exception | None = None  # what went wrong with that
     abandoned: bool = False
     outcome: Outcome | None = None
     reason: str = ""

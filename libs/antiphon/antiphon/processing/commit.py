@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from antiphon.broker import Broker, Producer
@@ -28,20 +26,25 @@ class CommitLimits:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a committer works with; `working` is put around its own Python work."""
+    """What a committer works with."""
 
     broker: Broker
     clock: Clock
-    working: Callable[[], AbstractContextManager[None]]
+
+
+AT_ONCE = 20_000  # outputs that surely find room in the client's queue
 
 
 class Committer(ABC):
-    """Runs commits, on whatever thread the executor gives; owns the producer. Its methods never raise."""
+    """Runs commits, on whatever thread the executor gives; owns the producer. Its methods never raise.
+
+    `send` is for the worker's thread, between two commits: a client's call per record lets go of the interpreter lock,
+    which another thread would have to fight for again each time.
+    """
 
     def __init__(self, surroundings: Surroundings, limits: CommitLimits = CommitLimits()) -> None:
         self._broker = surroundings.broker
         self._clock = surroundings.clock
-        self._working = surroundings.working
         self._limits = limits
         self._producer: Producer | None = None
 
@@ -59,11 +62,27 @@ class Committer(ABC):
         still commit what it left open."""
         return self._producer is not None
 
+    def send(self, commit: Commit) -> None:
+        """Hand over its outputs now, if the producer is ready; what goes wrong is told by `run`."""
+        if self._producer is None or len(commit.outputs) > AT_ONCE:
+            return
+        commit.sent = True
+        try:
+            self._producer.send(commit.outputs)
+        except Exception as error:
+            commit.failure = error
+
     def run(self, commit: Commit) -> None:
         """Commit, and note the outcome in `commit`."""
         begun = commit.alive = self._clock.now()
         try:
-            self._commit(self._ready(), commit)
+            producer = self._ready()
+            if not commit.sent:
+                producer.send(commit.outputs)
+            if commit.failure is not None:
+                raise commit.failure
+            commit.alive = self._clock.now()
+            self._commit(producer, commit)
             outcome, reason = Outcome.COMMITTED, ""
         except RecordRefused as error:
             outcome, reason = self._abort(Outcome.REFUSED), str(error)
@@ -105,7 +124,10 @@ class Committer(ABC):
 
 
 class TransactionalCommitter(Committer):
-    """Outputs, state, and the commands offsets of every touched slice in one transaction."""
+    """Outputs, state, and the commands offsets of every touched slice in one transaction.
+
+    A producer that is ready has an open transaction with nothing in it.
+    """
 
     def __init__(
         self, surroundings: Surroundings, transactional_id: str, limits: CommitLimits = CommitLimits()
@@ -119,6 +141,7 @@ class TransactionalCommitter(Committer):
             try:
                 producer.begin()
                 producer.abort(self._limits.call)
+                producer.begin()
             except BrokerError:
                 producer.close()
                 raise
@@ -126,10 +149,6 @@ class TransactionalCommitter(Committer):
         return self._producer
 
     def _commit(self, producer: Producer, commit: Commit) -> None:
-        producer.begin()
-        with self._working():
-            producer.send(commit.outputs)
-        commit.alive = self._clock.now()
         assert commit.metadata is not None
         producer.attach(commit.offsets, commit.metadata, self._limits.call)
         if commit.abandoned:
@@ -138,15 +157,25 @@ class TransactionalCommitter(Committer):
         while True:
             commit.alive = self._clock.now()
             try:
-                return producer.commit(self._limits.call)
+                producer.commit(self._limits.call)
             except BrokerUnavailable:
                 if self._clock.now() > until:
                     raise
+            else:
+                return self._open_next(producer)
+
+    def _open_next(self, producer: Producer) -> None:
+        try:
+            producer.begin()
+        except BrokerError as error:
+            log.warning("the next transaction could not be begun, a new producer will: %s", error)
+            self._discard()
 
     def _abort(self, outcome: Outcome) -> Outcome:
         assert self._producer is not None
         try:
             self._producer.abort(self._limits.call)
+            self._producer.begin()
         except (BrokerError, ProducerFenced) as error:
             return self._unknown(error)
         return outcome
@@ -162,9 +191,6 @@ class AcknowledgedCommitter(Committer):
 
     def _commit(self, producer: Producer, commit: Commit) -> None:
         if commit.outputs:
-            with self._working():
-                producer.send(commit.outputs)
-            commit.alive = self._clock.now()
             producer.flush(self._limits.call)
 
     def _abort(self, outcome: Outcome) -> Outcome:

@@ -20,6 +20,7 @@ class WorkerOptions:
 
     replica: str = "replica"
     in_flight: int = 2000  # admitted and not committed; nothing more is taken beyond it
+    intake: int = 500  # records read at a time
     batch: int = 1000  # settled records of one commit
     linger: float = 0.005  # how long a batch waits for handlers that still run
     busy: int = 200  # with more records than this in flight it waits longer, since a transaction costs a millisecond

@@ -57,6 +57,7 @@ class Settlement:
 
     def _finish_delivery(self, delivery: Delivery, now: float) -> None:
         slice_ = delivery.slice
+        delivery.let_go()
         self._finish(slice_, delivery.record, now)
         slice_.in_flight -= 1
         following = slice_.queues.finish(delivery.key)

@@ -67,8 +67,8 @@ class Worker:
         self._measures = Measures(parts.metrics, app.service)
         self._sightings = Sightings(broker, outbound, identity)
         self._admin = broker.admin()
-        self._sources = executor.intake(broker.reader(ReaderOptions(topics.group)), options.in_flight)
-        self._restoring = executor.intake(broker.reader(ReaderOptions(topics.group, prompt=True)), 10_000)
+        self._sources = executor.intake(broker.reader(ReaderOptions(topics.group)), options.intake)
+        self._restoring = executor.intake(broker.reader(ReaderOptions(topics.group, prompt=True)), 5000)
         self._schemas_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
         self._schemas = AnnouncedSchemas(names.schemas, self._admin, self._schemas_read, parts.codec)
         self._slices = Slices(topics, self._admin, self._restoring, self._sources, options.window)
@@ -88,7 +88,7 @@ class Worker:
 
     def _make_committer(self) -> Committer:
         parts, options = self._parts, self._options
-        surroundings = Surroundings(parts.broker, parts.clock, parts.executor.working)
+        surroundings = Surroundings(parts.broker, parts.clock)
         if not self._transactional:
             return AcknowledgedCommitter(surroundings, options.commit)
         return TransactionalCommitter(surroundings, f"{self._topics.group}/{options.replica}/0", options.commit)
@@ -254,6 +254,7 @@ class Worker:
         commit = close_batch(self._settlement.take_batch(), self._topics, self._member, now)
         self._committing = commit
         committer = self._committer
+        committer.send(commit)
         self._parts.executor.commit(lambda: committer.run(commit))
 
     def _take_outcome(self) -> None:

@@ -194,12 +194,14 @@ class Cluster:
     def begin(self, owner: str, epoch: int) -> None:
         """Open a transaction."""
         self.expire_transactions()
-        self._transactions.begin(owner, epoch, self._clock.now())
+        self._transactions.begin(owner, epoch)
 
     def current(self, owner: str, epoch: int) -> Transaction:
         """The open transaction. Raises ProducerFenced."""
         self.expire_transactions()
-        return self._transactions.current(owner, epoch)
+        transaction = self._transactions.current(owner, epoch)
+        self._transactions.used(transaction, self._clock.now())
+        return transaction
 
     def attach(self, owner: str, epoch: int, offsets: Mapping[Partition, int], metadata: Metadata) -> None:
         """Let the open transaction carry these offsets; the membership is checked now and never again."""

@@ -13,13 +13,15 @@ from antiphon.errors import ProducerFenced, TransactionAborted
 
 @dataclass(eq=False, slots=True)
 class Transaction:
-    """An open transaction: what it wrote where, and the offsets it carries. `deadline` is in the clock's seconds.
+    """An open transaction: what it wrote where, and the offsets it carries.
+
+    `deadline` is in the clock's seconds; the time begins to run with the first record or offset.
 
     `failure` is set by the first error that only an abort can answer.
     """
 
     owner: str
-    deadline: float
+    deadline: float = float("inf")
     written: dict[Log, list[int]] = field(default_factory=dict)
     offsets: dict[Group, dict[Partition, int]] = field(default_factory=dict)
     failure: TransactionAborted | None = None
@@ -61,14 +63,19 @@ class Coordinator:
             self._finish(self._open[owner], commit=False)
         return self._raise_epoch(owner)
 
-    def begin(self, owner: str, epoch: int, now: float) -> Transaction:
+    def begin(self, owner: str, epoch: int) -> Transaction:
         """Open a transaction."""
         self._check(owner, epoch)
         if owner in self._open:
             raise RuntimeError(f"{owner} has an open transaction: commit or abort it first")
-        transaction = self._open[owner] = Transaction(owner, now + self._timeout)
-        self.next_deadline = min(self.next_deadline, transaction.deadline)
+        transaction = self._open[owner] = Transaction(owner)
         return transaction
+
+    def used(self, transaction: Transaction, now: float) -> None:
+        """Something is put into it."""
+        if transaction.deadline > now + self._timeout:
+            transaction.deadline = now + self._timeout
+            self.next_deadline = min(self.next_deadline, transaction.deadline)
 
     def current(self, owner: str, epoch: int) -> Transaction:
         """The open transaction of this producer. Raises ProducerFenced."""

@@ -1,4 +1,4 @@
-"""Threads: one for the event loop of asynchronous handlers, a pool for synchronous ones, one for commits."""
+"""One event loop for a worker and its asynchronous handlers; threads for synchronous ones, commits and waiting."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 
 from antiphon.broker import Reader
 from antiphon.errors import HandlerTimeout
 from antiphon.executor import Executor, Intake, Work
-from antiphon.executors.baton import Baton
-from antiphon.executors.intakes import ThreadedIntake
-from antiphon.executors.runners import Runners
+from antiphon.executors.intakes import WatchedIntake
+from antiphon.executors.runners import STOPPING, Runners
 
 
 @dataclass(frozen=True, slots=True)
-class ThreadLimits:
+class HandlerLimits:
     """How many asynchronous handlers may be suspended at once, and how many threads synchronous ones have."""
 
     asynchronous: int = 1000
@@ -64,29 +63,31 @@ class CommitLane:
             self._wake()
 
 
-class ThreadExecutor(Executor):
-    """Starts its threads when they are first needed; `close` ends them."""
+class LoopExecutor(Executor):
+    """Asynchronous handlers run on the thread that waits, inside `wait`; synchronous ones and commits have threads.
 
-    def __init__(self, limits: ThreadLimits = ThreadLimits()) -> None:
+    One thread for the worker's loop, its reading and its handlers: Python runs one thread at a time anyway, and what
+    is handed from one processor core to another costs twice as much to work on.
+    """
+
+    def __init__(self, limits: HandlerLimits = HandlerLimits()) -> None:
         self._limits = limits
-        self._baton = Baton()
         self._ended: deque[Work] = deque()
-        self._event = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._runners = Runners(self._loop, limits.asynchronous, self._ended_here)
+        self._woken = False
         self._commits = CommitLane(self.wake)
         self._pool: ThreadPoolExecutor | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._runners: Runners | None = None
         self._sync_lock = threading.Lock()
         self._running: dict[Work, float] = {}
 
     def intake(self, reader: Reader, limit: int) -> Intake:
-        return ThreadedIntake(reader, limit, self.wake, self._baton)
+        return WatchedIntake(reader, limit, self.wake)
 
     def handle(self, work: Sequence[Work]) -> None:
         asynchronous = [one for one in work if one.asynchronous]
         if asynchronous:
-            loop, runners = self._event_loop()
-            loop.call_soon_threadsafe(runners.add, asynchronous)
+            self._runners.add(asynchronous)
         if len(asynchronous) < len(work):
             self._call([one for one in work if not one.asynchronous])
 
@@ -107,24 +108,17 @@ class ThreadExecutor(Executor):
                 del self._running[work]
             if time.monotonic() - begun > work.timeout:
                 work.fail(HandlerTimeout(work.timeout))
-            self._report([work])
+            self._ended.append(work)
+            self.wake()
 
     def stuck(self) -> Work | None:
         now = time.monotonic()
         with self._sync_lock:
             return next((work for work, begun in self._running.items() if now - begun > 2 * work.timeout + 10), None)
 
-    def _report(self, ended: list[Work]) -> None:
+    def _ended_here(self, ended: list[Work]) -> None:
         self._ended.extend(ended)
-        self._event.set()
-
-    def _event_loop(self) -> tuple[asyncio.AbstractEventLoop, Runners]:
-        if self._loop is None or self._runners is None:
-            self._loop = asyncio.new_event_loop()
-            self._runners = Runners(self._limits.asynchronous, self._report, self._baton)
-            self._thread = threading.Thread(target=self._loop.run_forever, name="handlers", daemon=True)
-            self._thread.start()
-        return self._loop, self._runners
+        self._loop.stop()
 
     def ended(self) -> list[Work]:
         ended = self._ended
@@ -140,33 +134,32 @@ class ThreadExecutor(Executor):
         self._commits.leave()
         self._commits = CommitLane(self.wake)
 
-    def working(self) -> AbstractContextManager[None]:
-        return self._baton
-
     def wait(self, timeout: float) -> None:
-        self._baton.give()
-        self._event.wait(timeout)
-        self._event.clear()
-        self._baton.take()
+        stop = self._loop.stop
+        waited = self._loop.call_later(timeout, stop) if timeout > 0 else self._loop.call_soon(stop)
+        self._loop.run_forever()
+        waited.cancel()
+        self._woken = False
 
     def wake(self) -> None:
-        self._event.set()
+        if not self._woken:  # else the loop ends this round anyway, and a turn follows
+            self._woken = True
+            with suppress(RuntimeError):  # it is closed: nobody waits
+                self._loop.call_soon_threadsafe(self._loop.stop)
 
     def close(self, timeout: float) -> bool:
         self._commits.join(timeout)
-        if self._loop is not None and self._runners is not None:
-            asyncio.run_coroutine_threadsafe(self._drain(), self._loop).result(timeout)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(timeout)
-            self._loop.close()
+        self._loop.run_until_complete(self._drain(timeout))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
         if self._pool is not None:
             self._pool.shutdown(wait=not self._running, cancel_futures=True)
         return not self._running
 
-    async def _drain(self) -> None:
-        assert self._runners is not None
+    async def _drain(self, timeout: float) -> None:
         self._runners.cancel()
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
-            task.cancel("stopping")
-        await asyncio.gather(*others, return_exceptions=True)
+            task.cancel(STOPPING)
+        if others:
+            await asyncio.wait(others, timeout=timeout)
