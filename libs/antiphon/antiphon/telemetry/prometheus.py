@@ -16,11 +16,12 @@ from prometheus_client import (
 )
 from prometheus_client import Counter as PrometheusCounter
 from prometheus_client import Gauge as PrometheusGauge
-from prometheus_client import Histogram as PrometheusHistogram
 
 from antiphon.metrics import BY_NAME, Counter, Gauge, Histogram, Kind, Metric, Metrics
+from antiphon.telemetry.buckets import Buckets, HistogramFamily
 
-Family = PrometheusCounter | PrometheusGauge | PrometheusHistogram
+Family = PrometheusCounter | PrometheusGauge | HistogramFamily
+Child = PrometheusCounter | PrometheusGauge | Buckets
 
 
 class PrometheusMetrics(Metrics):
@@ -36,7 +37,7 @@ class PrometheusMetrics(Metrics):
             collector(registry=self.registry)
         self._making = threading.Lock()
         self._families: dict[str, Family] = {}
-        self._children: dict[tuple[str, tuple[str, ...]], Family] = {}
+        self._children: dict[tuple[str, tuple[str, ...]], Child] = {}
         self.gauge("antiphon_build_info", version=version("antiphon"), python=platform.python_version()).set(1)
 
     def _family(self, metric: Metric) -> Family:
@@ -44,9 +45,9 @@ class PrometheusMetrics(Metrics):
             return PrometheusCounter(metric.name, metric.help, metric.labels, registry=self.registry)
         if metric.kind == "gauge":
             return PrometheusGauge(metric.name, metric.help, metric.labels, registry=self.registry)
-        return PrometheusHistogram(
-            metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=self.registry
-        )
+        family = HistogramFamily(metric)
+        self.registry.register(family)
+        return family
 
     def _child(self, kind: Kind, name: str, labels: dict[str, str]) -> Any:
         metric = BY_NAME[name]
@@ -54,12 +55,12 @@ class PrometheusMetrics(Metrics):
         child = self._children.get((name, values))
         return child if child is not None else self._new_child(metric, values)
 
-    def _new_child(self, metric: Metric, values: tuple[str, ...]) -> Family:
+    def _new_child(self, metric: Metric, values: tuple[str, ...]) -> Child:
         with self._making:
             family = self._families.get(metric.name)
             if family is None:
                 family = self._families[metric.name] = self._family(metric)
-            child = self._children[metric.name, values] = family.labels(*values) if values else family
+            child = self._children[metric.name, values] = _child_of(family, values)
         return child
 
     def counter(self, name: str, **labels: str) -> Counter:
@@ -79,7 +80,16 @@ class PrometheusMetrics(Metrics):
         with self._making:
             if self._children.pop((name, values), None) is None:
                 return
-            if values:
-                self._families[name].remove(*values)
+            family = self._families[name]
+            if isinstance(family, HistogramFamily):
+                family.remove(values)
+            elif values:
+                family.remove(*values)
             else:
                 self.registry.unregister(self._families.pop(name))
+
+
+def _child_of(family: Family, values: tuple[str, ...]) -> Child:
+    if isinstance(family, HistogramFamily):
+        return family.child(values)
+    return family.labels(*values) if values else family
