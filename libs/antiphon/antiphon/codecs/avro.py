@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from antiphon.avro_schema import message_schema, namespace
 from antiphon.codec import Announcement, Codec
+from antiphon.codecs.generated import writer_of
 from antiphon.codecs.schemas import (
     Parsed,
     Reading,
@@ -42,6 +44,7 @@ class ClassSchema:
         self.parsed = parse_schema(self.schema, self.named)
         self.fingerprint = fingerprint(self.schema)
         self.head = MAGIC + self.fingerprint
+        self.write = writer_of(self.schema)
         of_class = Fields(namespace(kind))
         self.fields = of_class.of(kind)
         self.alternatives = of_class.alternatives
@@ -108,6 +111,9 @@ class AvroCodec(Codec):
 
     @staticmethod
     def _write(known: ClassSchema, fields: Mapping[str, Any]) -> bytes:
+        if known.write is not None:
+            with suppress(Exception):
+                return known.head + known.write(fields)
         body = BytesIO()
         try:
             schemaless_writer(body, known.parsed, fields)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -19,6 +20,7 @@ from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 from antiphon.avro_schema import takes_no_bytes
+from antiphon.codecs.generated import reader_of
 
 Parsed = dict[str, Any]
 Read = Callable[..., Any]
@@ -97,6 +99,7 @@ class Reading:
     writer: Parsed
     reader: Parsed | None
     alternatives: Alternatives
+    generated: Callable[[bytes, int], dict[str, Any]] | None = None
 
     @classmethod
     def by(cls, alternatives: Alternatives, writer: Parsed, reader: Parsed | None = None) -> Reading:
@@ -107,13 +110,16 @@ class Reading:
         read = fastavro._read_py.schemaless_reader if refers_to_itself(writer) else fastavro.schemaless_reader
         if alternatives:
             read = partial(read, return_record_name=True, return_record_name_override=True)
-        return cls(read, writer, reader, alternatives)
+        return cls(read, writer, reader, alternatives, None if alternatives or reader else reader_of(writer))
 
     def fields(self, value: bytes, start: int) -> dict[str, Any]:
         """The fields that stand in these bytes (ValueError if anything follows them, or whatever fastavro raises).
 
         An alternative that does not fit its class is a ValidationError.
         """
+        if self.generated is not None:
+            with suppress(Exception):
+                return self.generated(value, start)
         source = BytesIO(value)
         source.seek(start)
         found: dict[str, Any] = self.read(source, self.writer, self.reader)
