@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from antiphon import App, Command, CommandFailed, Context, Reply, Retry
+from antiphon import App, Command, CommandFailed, Context, Reply, Retry, SubmitOptions
 from antiphon.agents.pool import Pool
 from antiphon.agents.processor import Processor, requirements
 from antiphon.bootstrap import installation, worker
@@ -63,7 +63,7 @@ def finding(pool: Pool) -> App:
     @app.command(retry=Retry("10ms"), timeout="30s")
     async def search(command: Search, ctx: Context) -> Found:
         parameters = command.model_dump()
-        chosen = pool.choose(requirements(SEARCH, parameters))
+        chosen = pool.choose(requirements(SEARCH, parameters, priority=ctx.priority))
         found = await pool.execute(chosen, SEARCH, parameters)
         assert isinstance(found.response, dict)
         return Found(processor=found.processor, colour=str(found.response["colour"]))
@@ -75,10 +75,23 @@ def finding(pool: Pool) -> App:
     return app
 
 
-def processor(name: str, skill: str) -> Processor:
+def processor(name: str, skill: str, *priorities: str) -> Processor:
     return Processor(
-        name, frozenset({SEARCH}), f"You are {name}.", datetime(2026, 11, 21, tzinfo=UTC), frozenset({skill})
+        name=name,
+        command_types=frozenset({SEARCH}),
+        instructions=f"You are {name}.",
+        created_at=datetime(2026, 11, 21, tzinfo=UTC),
+        skills=frozenset({skill}),
+        priorities=frozenset(priorities),
     )
+
+
+PROCESSORS = (
+    processor("ada", "law"),
+    processor("bob", "art"),
+    processor("eve", "haste", "critical"),
+    processor("ann", "haste", "normal", "low"),
+)
 
 
 @pytest.fixture
@@ -98,7 +111,7 @@ async def client(server: ModelServer, settings: Settings) -> AsyncIterator[Clien
     """Asks the service, which asks the server; at the end no connection to that may be left."""
     llm = OpenAiLlm(OpenAiOptions(server.url, "test-model", timeout=25.0))
     clock, stop = SystemClock(), threading.Event()
-    app = finding(Pool(lambda: [processor("ada", "law"), processor("bob", "art")], llm, clock))
+    app = finding(Pool(lambda: PROCESSORS, llm, clock))
     catalogue, broker = Catalogue([app], installation(settings)), MemoryBroker(clock)
     broker.admin().create_topics(catalogue.plans())
     running = worker(app, broker, settings, PrometheusMetrics())
@@ -139,7 +152,7 @@ async def test_a_command_is_executed_by_the_processor_with_the_skill_it_names(
             processor=name, colour="red"
         )
         assert server.asked[-1].texts[0].startswith(f"You are {name}.")
-    with pytest.raises(CommandFailed, match="ada lacks tax; bob lacks tax") as refusal:
+    with pytest.raises(CommandFailed, match="ada lacks tax; bob lacks tax; eve lacks tax; ann lacks tax") as refusal:
         await client.request(Search(skill="tax", query="x"), timeout="20s")
     assert (refusal.value.error_class, refusal.value.retryable) == ("NoProcessor", False)
     assert len(server.asked) == 2
@@ -164,6 +177,18 @@ async def test_what_the_model_does_wrong_ends_the_command_as_its_own_error(
     assert refusal.value.error_class == error_class
     assert refusal.value.retryable == (attempts > 1)
     assert len(server.asked) == attempts
+
+
+@pytest.mark.promise("S0-36")
+async def test_a_command_is_executed_by_the_processor_that_takes_its_priority(
+    client: Client, server: ModelServer
+) -> None:
+    for priority, name in (("critical", "eve"), ("normal", "ann"), ("critical", "eve")):
+        options = SubmitOptions(priority=priority)
+        found = await client.request(Search(skill="haste", query="x"), timeout="20s", options=options)
+        assert found.processor == name
+    with pytest.raises(CommandFailed, match=r"eve takes priority critical; ann takes priority low, normal\."):
+        await client.request(Search(skill="haste", query="x"), timeout="20s", options=SubmitOptions(priority="high"))
 
 
 async def test_a_rate_limited_command_is_tried_again_when_the_model_says(client: Client, server: ModelServer) -> None:

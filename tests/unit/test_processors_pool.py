@@ -233,7 +233,7 @@ def test_a_processor_that_is_withdrawn_is_forgotten_and_a_new_one_is_known_at_on
 
 
 @pytest.mark.promise("S0-02")
-async def test_a_thousand_quick_calls_flow_while_slow_ones_wait(server: ModelServer) -> None:
+async def test_quick_calls_flow_while_slow_ones_wait(server: ModelServer) -> None:
     server.hold = lambda asked: "slowly" in asked.texts[0]
     server.answer = lambda asked: said('{"pace": "slow"}' if "slowly" in asked.texts[0] else '{"pace": "quick"}')
     async with at(server, connections=28) as llm:
@@ -241,10 +241,10 @@ async def test_a_thousand_quick_calls_flow_while_slow_ones_wait(server: ModelSer
         slow, quick = processor("slow", "Search slowly."), processor("quick", "Search quickly.")
         waiting = [asyncio.create_task(shared.execute(slow, "search_content", {})) for _ in range(20)]
         await asyncio.to_thread(server.until_held, 20)
-        through = await asyncio.gather(*(shared.execute(quick, "search_content", {"n": n}) for n in range(1_000)))
-        assert [one.response for one in through] == [{"pace": "quick"}] * 1_000
+        through = await asyncio.gather(*(shared.execute(quick, "search_content", {"n": n}) for n in range(300)))
+        assert [one.response for one in through] == [{"pace": "quick"}] * 300
         assert not any(call.done() for call in waiting)
-        assert shared.loads() == {"slow": Load(busy=20), "quick": Load(done=1_000)}
+        assert shared.loads() == {"slow": Load(busy=20), "quick": Load(done=300)}
         server.release.set()
         assert [one.response for one in await asyncio.gather(*waiting)] == [{"pace": "slow"}] * 20
 
