@@ -124,6 +124,21 @@ async def test_the_least_busy_is_chosen_and_of_equals_the_least_often_chosen(ser
 
 
 @pytest.mark.promise("S0-34")
+async def test_an_idle_processor_is_chosen_however_often_it_has_been(server: ModelServer) -> None:
+    server.hold = lambda asked: True
+    async with at(server) as llm:
+        busy = pool(processor("a"), processor("b"), llm=llm)
+        for _ in range(6):
+            busy.choose(WANTED)
+        call = asyncio.create_task(busy.execute(busy.choose(WANTED), "search_content", {}))
+        await asyncio.to_thread(server.until_held, 1)
+        assert [busy.choose(WANTED).name for _ in range(3)] == ["b", "b", "b"]
+        assert busy.loads() == {"a": Load(busy=1, chosen=4), "b": Load(chosen=6)}
+        server.release.set()
+        await call
+
+
+@pytest.mark.promise("S0-34")
 async def test_commands_that_come_together_are_spread_over_the_pool(server: ModelServer) -> None:
     server.hold = lambda asked: True
     async with at(server) as llm:
