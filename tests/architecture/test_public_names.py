@@ -40,6 +40,8 @@ HEAVY = (
     "typer",
     "rich",
     "fastavro",
+    "httpx",
+    "jsonschema",
 )
 
 

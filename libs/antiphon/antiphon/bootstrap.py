@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from antiphon.app import App
@@ -20,6 +20,7 @@ from antiphon.codecs.avro import AvroCodec
 from antiphon.errors import ConfigurationError
 from antiphon.executors.driving import drive
 from antiphon.executors.event_loop import HandlerLimits, LoopExecutor
+from antiphon.llm import Llm
 from antiphon.processing.outbound import Limits
 from antiphon.processing.worker import Worker, WorkerOptions, WorkerParts, slice_topics
 from antiphon.settings import Settings
@@ -63,6 +64,29 @@ def client(catalogue: Catalogue, settings: Settings, name: str = "client") -> Cl
     parts = ClientParts(catalogue, AvroCodec(), SystemClock())
     options = KafkaClientOptions(settings.bootstrap_servers, name, settings.max_message_bytes, settings=settings.kafka)
     return KafkaClient(parts, options)
+
+
+def llm(settings: Settings, token: Callable[[], Awaitable[str]] | None = None) -> Llm:
+    """The model that the settings name; the offline one where they name none.
+
+    `token` gives an Entra ID access token, in place of a key. ConfigurationError if the settings do not go together.
+    """
+    if settings.llm_url is None:
+        from antiphon.llms.scripted import ScriptedLlm
+
+        return ScriptedLlm()
+    from antiphon.llms.openai import OpenAiLlm, OpenAiOptions
+
+    options = OpenAiOptions(
+        url=settings.llm_url,
+        model=settings.llm_model,
+        key=settings.llm_key.get_secret_value() if settings.llm_key else None,
+        token=token,
+        api_version=settings.llm_api_version,
+        timeout=settings.llm_timeout,
+        connections=settings.llm_connections,
+    )
+    return OpenAiLlm(options)
 
 
 def until_signalled() -> threading.Event:

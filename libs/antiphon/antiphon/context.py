@@ -69,6 +69,11 @@ class Context(Outbox):
 
     @property
     @abstractmethod
+    def priority(self) -> str:
+        """critical, high, normal or low, as whoever sent the message has said; normal if nothing was."""
+
+    @property
+    @abstractmethod
     def attempt(self) -> int:
         """1 for the first attempt of this process."""
 

@@ -24,6 +24,15 @@ AntiphonError
 ├── Retryable                 raised by authors: try again within the handler's policy
 │   └── RetryAfter            ... but not before a stated time
 ├── Permanent                 raised by authors: trying again cannot help
+│   └── NoProcessor           no declared processor can execute the command
+├── LlmError                  a language model gave no usable answer; each is Retryable or Permanent as well
+│   ├── LlmRateLimited        too many requests: a RetryAfter
+│   ├── LlmUnavailable        cannot be reached, or is in trouble: a RetryAfter
+│   ├── LlmTimedOut           no answer in time: Retryable
+│   ├── LlmBadAnswer          broken JSON, or of the wrong shape: Retryable
+│   ├── LlmKeyRefused         the key or token is not accepted: Permanent
+│   ├── LlmRequestRefused     a wrong URL, model or parameter: Permanent
+│   └── LlmContentRefused     by a content filter, or by the model itself: Permanent
 └── CommandFailed             the command ended without its answer
 """
 
@@ -169,6 +178,45 @@ class RetryAfter(Retryable):
 
 class Permanent(AntiphonError):
     """Raise it in a handler when another attempt cannot help; the message becomes a dead letter at once."""
+
+
+class NoProcessor(Permanent):
+    """No declared processor can execute the command; the message says of each why not."""
+
+
+class LlmError(AntiphonError):
+    """A language model gave no usable answer."""
+
+
+class LlmRateLimited(LlmError, RetryAfter):
+    """The model takes no more requests for now; `delay` is in seconds, 0 when it did not say how long."""
+
+
+class LlmUnavailable(LlmError, RetryAfter):
+    """The model cannot be reached or is in trouble; `delay` is in seconds, 0 when it did not say how long."""
+
+    def __init__(self, message: str, delay: Duration = "0s") -> None:
+        super().__init__(message, delay)
+
+
+class LlmTimedOut(LlmError, Retryable):
+    """The model did not answer in time; it may have done the work, and counted it."""
+
+
+class LlmBadAnswer(LlmError, Retryable):
+    """The answer is no JSON, or does not keep the schema that was asked for; another attempt may."""
+
+
+class LlmKeyRefused(LlmError, Permanent):
+    """The model does not accept who is asking; the message names the setting, never the key."""
+
+
+class LlmRequestRefused(LlmError, Permanent):
+    """The model cannot do what was asked: a wrong URL, an unknown model, a parameter it does not take."""
+
+
+class LlmContentRefused(LlmError, Permanent):
+    """A content filter, or the model itself, refused to answer."""
 
 
 class CommandFailed(AntiphonError):

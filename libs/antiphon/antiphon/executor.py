@@ -1,7 +1,8 @@
 """The contract of an executor: everything that may block or take time, done away from the worker's loop.
 
 The loop hands over handler work, commits and readers, and asks later what has ended; nothing in the loop itself starts
-a thread or waits for one. `executors/event_loop.py` uses an event loop and threads, `executors/inline.py` does everything at once.
+a thread or waits for one. `executors/event_loop.py` uses an event loop and threads, `executors/inline.py` does
+everything at once.
 """
 
 from __future__ import annotations

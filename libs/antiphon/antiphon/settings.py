@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
@@ -52,6 +52,12 @@ class Settings(BaseSettings):
     handler_threads: int = Field(32, ge=1, description="threads of one worker for synchronous handlers")
     in_flight: int = Field(2000, ge=1, description="records of one worker admitted and not committed")
     grace: float = Field(20.0, ge=0, description="seconds that a stopping process waits for what is in flight")
+    llm_url: str | None = Field(None, description="an OpenAI-compatible server; without it an offline model answers")
+    llm_key: SecretStr | None = Field(None, repr=False, description="the key that the model's server wants")
+    llm_model: str = Field("", description="the model to ask for; with Azure OpenAI the deployment")
+    llm_api_version: str | None = Field(None, description="only for Azure OpenAI's dated API: its api-version")
+    llm_timeout: float = Field(60.0, gt=0, description="seconds that the model may take for one answer")
+    llm_connections: int = Field(100, ge=1, description="requests to the model that may be under way at once")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="what is logged")
 
 

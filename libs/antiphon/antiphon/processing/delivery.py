@@ -236,6 +236,10 @@ class HandlerContext(Context):
         return self._delivery.key.decode(errors="replace")
 
     @property
+    def priority(self) -> str:
+        return self._delivery.envelope.priority
+
+    @property
     def attempt(self) -> int:
         return self._delivery.attempt
 
