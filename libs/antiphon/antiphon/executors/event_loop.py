@@ -75,7 +75,7 @@ class LoopExecutor(Executor):
         self._ended: deque[Work] = deque()
         self._loop = asyncio.new_event_loop()
         self._runners = Runners(self._loop, limits.asynchronous, self._ended_here)
-        self._woken = False
+        self._waiting = self._woken = False
         self._commits = CommitLane(self.wake)
         self._pool: ThreadPoolExecutor | None = None
         self._sync_lock = threading.Lock()
@@ -118,7 +118,7 @@ class LoopExecutor(Executor):
 
     def _ended_here(self, ended: list[Work]) -> None:
         self._ended.extend(ended)
-        self._loop.stop()
+        self._end_wait()
 
     def ended(self) -> list[Work]:
         ended = self._ended
@@ -135,17 +135,22 @@ class LoopExecutor(Executor):
         self._commits = CommitLane(self.wake)
 
     def wait(self, timeout: float) -> None:
-        stop = self._loop.stop
-        waited = self._loop.call_later(timeout, stop) if timeout > 0 else self._loop.call_soon(stop)
+        end = self._end_wait
+        waited = self._loop.call_later(timeout, end) if timeout > 0 else self._loop.call_soon(end)
+        self._waiting = True
         self._loop.run_forever()
         waited.cancel()
-        self._woken = False
+        self._waiting = self._woken = False
+
+    def _end_wait(self) -> None:
+        if self._waiting:  # the loop runs in `close` as well, to its own end
+            self._loop.stop()
 
     def wake(self) -> None:
         if not self._woken:  # else the loop ends this round anyway, and a turn follows
             self._woken = True
             with suppress(RuntimeError):  # it is closed: nobody waits
-                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._loop.call_soon_threadsafe(self._end_wait)
 
     def close(self, timeout: float) -> bool:
         self._commits.join(timeout)
