@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from antiphon import Permanent
 from services.messages.tables import Function, Row, Summary, Value
-from services.processors.tables import Table
+from services.processors.tables import WHOLE, Table
 
 
 def grouped(table: Table, by: Sequence[str], summaries: Sequence[Summary], where: str) -> Table:
@@ -44,7 +44,13 @@ def _summed(rows: Sequence[Row], summary: Summary, where: str) -> Value:
         raise Permanent(
             f"{where}, column {summary.column!r}: {wrong!r} is not a number, which {summary.function} needs"
         )
-    return _number(summary.function, numbers) if numbers else None
+    try:
+        found = _number(summary.function, numbers) if numbers else None
+    except OverflowError:
+        found = WHOLE
+    if isinstance(found, int) and abs(found) >= WHOLE:
+        raise Permanent(f"{where}, column {summary.column!r}: the {summary.function} of its numbers is too large")
+    return found
 
 
 def _number(function: Function, numbers: Sequence[int | float]) -> int | float:

@@ -302,6 +302,13 @@ def test_every_function_is_known_to_the_page_of_the_service() -> None:
     assert [name for name in FUNCTIONS if f"`{name}`" not in page] == []
 
 
+@pytest.mark.parametrize("value", [9e307, 9 * 10**18])
+def test_a_sum_that_no_message_can_hold_is_told(value: float) -> None:
+    step = {"step": "group", "summaries": [{"function": "sum", "column": "n"}]}
+    with pytest.raises(Permanent, match=r"^steps\.0, column 'n': the sum of its numbers is too large"):
+        transformed([step], rows=[{"n": value}] * 3)
+
+
 def test_rows_travel_as_avro_with_their_types() -> None:
     codec = AvroCodec()
     rows = [{"flag": True, "whole": 1, "part": 1.0, "text": "1", "none": None}]
