@@ -14,7 +14,7 @@ from services.messages.tables import Row, Value
 from services.processors.tables import WHOLE
 
 LONGEST = 500  # characters of an expression
-TEXT = 10_000  # characters that a value may grow to
+TEXT = 1_000  # characters that a value may grow to
 DEEPEST = 50  # operations inside of one another
 
 Evaluate = Callable[[Row], Value]

@@ -15,6 +15,7 @@ from services.messages.processors import Cell
 from services.messages.tables import Row, Value
 
 WHOLE = 2**63  # what a message holds as a whole number lies below
+CELLS = 2_000_000  # of one table, in memory as a whole
 ROOM = 2_000  # bytes of an answer's message that are not its JSON: headers, names, ids
 
 _INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})")
@@ -44,13 +45,14 @@ def listed(names: Sequence[str]) -> str:
 def from_rows(rows: Sequence[Mapping[str, Value]]) -> Table:
     """As it came; what a row does not have is missing there, and so is NaN. Permanent for a number without end."""
     columns = tuple(dict.fromkeys(name for row in rows for name in row))
-    return Table(
-        columns, [{name: _kept(row.get(name), number, name) for name in columns} for number, row in enumerate(rows, 1)]
-    )
+    _check_size(len(rows), len(columns))
+    kept = [{name: _kept(row.get(name), at, name) for name in columns} for at, row in enumerate(rows, 1)]
+    return Table(columns, kept)
 
 
 def from_columns(columns: Mapping[str, Sequence[Cell]]) -> Table:
     """Of text, as a file has it: numbers where every value of a column is one."""
+    _check_size(max(map(len, columns.values()), default=0), len(columns))
     typed = {name: _typed(values) for name, values in columns.items()}
     return Table(tuple(typed), [dict(zip(typed, row, strict=True)) for row in zip(*typed.values(), strict=True)])
 
@@ -58,11 +60,12 @@ def from_columns(columns: Mapping[str, Sequence[Cell]]) -> Table:
 def from_json(found: JsonValue) -> Table:
     """The rows in a JSON value; Permanent if there are none.
 
-    A list of objects is rows; so is the list under `rows`. An object of objects (statistics by column) has a row for
-    each, an object of plain values is one row. What lies deeper is left out.
+    A list of objects is rows. Of an object it is the list under `rows`, the statistics under `columns`, or the only
+    list of objects that it has. An object of objects has a row for each, one of plain values is one row. What lies
+    deeper is left out.
     """
     if isinstance(found, dict):
-        found = next((found[name] for name in ("rows", "columns") if _holds_rows(found.get(name))), found)
+        found = _rows_within(found)
     if isinstance(found, dict):
         inner = {name: value for name, value in found.items() if isinstance(value, dict)}
         found = [{"name": name, **value} for name, value in inner.items()] if inner else [found]
@@ -81,9 +84,18 @@ def fitting(answer: BaseModel, what_to_do: str) -> None:
         raise Permanent(f"the answer has {size:,} bytes, and {most:,} fit into a message: {what_to_do}")
 
 
-def _holds_rows(value: JsonValue) -> bool:
-    inner = list(value.values()) if isinstance(value, dict) else value
-    return isinstance(inner, list) and bool(inner) and all(isinstance(item, dict) for item in inner)
+def _check_size(rows: int, columns: int) -> None:
+    """Before the cells that nobody has sent are made: rows that share no columns make a large table of little text."""
+    if rows * columns > CELLS:
+        raise Permanent(f"{rows:,} rows of {columns:,} columns are more than {CELLS:,} cells: split them")
+
+
+def _rows_within(found: Mapping[str, JsonValue]) -> JsonValue:
+    for name, kind in (("rows", list), ("columns", dict)):
+        if isinstance(found.get(name), kind):
+            return found[name]
+    lists = [value for value in found.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    return lists[0] if len(lists) == 1 else dict(found)
 
 
 def _plain(row: Mapping[str, JsonValue]) -> Row:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from functools import singledispatch
 from typing import TypeVar
@@ -15,12 +16,16 @@ from services.processors.grouping import grouped
 from services.processors.tables import Table, is_number
 
 MadeT = TypeVar("MadeT")
+LONGEST = 30.0  # seconds until the last step begins: nothing can end a thread that computes
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
 
 def transformed(table: Table, wanted: Sequence[Step]) -> Table:
     """The table behind the last step; Permanent begins with the wrong one's place, as in `steps.2.column`."""
+    until = time.monotonic() + LONGEST
     for number, step in enumerate(wanted):
+        if time.monotonic() > until:
+            raise Permanent(f"steps.{number} was not reached within {LONGEST:g} s: send fewer rows or steps")
         table = _apply(step, table, f"steps.{number}")
     return table
 

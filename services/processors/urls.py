@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import socket
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -20,7 +20,7 @@ from services.processors.tables import Table, from_columns, from_json
 LARGEST = 10_000_000  # bytes of an answer
 REDIRECTS = 3
 PIECE = httpx.Timeout(10.0, connect=5.0)  # seconds until the next piece
-WHOLE = 30.0  # seconds until the last one
+WHOLE = 30.0  # seconds until the last one, redirects and all
 PORTS = {"http": 80, "https": 443}
 
 Address = IPv4Address | IPv6Address
@@ -100,14 +100,22 @@ class Urls:
         return addresses[0]
 
     def _answer(self, url: str) -> _Answer:
+        try:
+            return asyncio.run(self._followed(url))
+        except TimeoutError:
+            raise Retryable(f"{url!r} was not read within {WHOLE:g} s") from None
+
+    async def _followed(self, url: str) -> _Answer:
         """The answer of the last of a few redirects, each of which must be allowed."""
-        until = time.monotonic() + WHOLE
         # no proxy of the environment: it would be asked to connect to an address that nobody has checked
-        with httpx.Client(timeout=PIECE, trust_env=False, follow_redirects=False) as client:
+        async with (
+            asyncio.timeout(WHOLE),
+            httpx.AsyncClient(timeout=PIECE, trust_env=False, follow_redirects=False) as client,
+        ):
             at = url
             for _ in range(REDIRECTS + 1):
                 parts = self.check(at)
-                found = _fetched(client, at, parts, self.address(parts), until)
+                found = await _fetched(client, at, parts, self.address(parts))
                 if isinstance(found, _Answer):
                     return found
                 at = urljoin(at, found)
@@ -120,7 +128,7 @@ class _Answer:
     body: bytes
 
 
-def _fetched(client: httpx.Client, url: str, parts: SplitResult, address: Address, until: float) -> _Answer | str:
+async def _fetched(client: httpx.AsyncClient, url: str, parts: SplitResult, address: Address) -> _Answer | str:
     """The answer, or where it says to look. The connection goes to the address that was checked, and to no other."""
     # put together from the parts that were checked: two readers of one URL may not agree on what it says
     scheme, _, port = _place(parts)
@@ -128,15 +136,15 @@ def _fetched(client: httpx.Client, url: str, parts: SplitResult, address: Addres
     direct = f"{scheme}://{host}:{port}{parts.path or '/'}{'?' * bool(parts.query)}{parts.query}"
     headers = {"Host": parts.netloc, "Accept": "text/csv, application/json", "Accept-Encoding": "identity"}
     try:
-        with client.stream("GET", direct, headers=headers, extensions={"sni_hostname": parts.hostname}) as answer:
+        async with client.stream("GET", direct, headers=headers, extensions={"sni_hostname": parts.hostname}) as answer:
             if answer.has_redirect_location:
                 return answer.headers["location"]
             _check_status(url, answer)
-            return _Answer(answer.headers.get("content-type", ""), _body(url, answer, until))
+            return _Answer(answer.headers.get("content-type", ""), await _body(url, answer))
     except httpx.InvalidURL as error:
         raise Permanent(f"{url!r} is no URL: {error}") from None
     except httpx.HTTPError as error:
-        raise Retryable(f"{url!r} was not read: {error or type(error).__name__}") from None
+        raise Retryable(f"{url!r} was not read: {str(error) or type(error).__name__}") from None
 
 
 def _check_status(url: str, answer: httpx.Response) -> None:
@@ -150,14 +158,12 @@ def _check_status(url: str, answer: httpx.Response) -> None:
     raise Permanent(told)
 
 
-def _body(url: str, answer: httpx.Response, until: float) -> bytes:
+async def _body(url: str, answer: httpx.Response) -> bytes:
     body = bytearray()
-    for piece in answer.iter_raw():
+    async for piece in answer.aiter_raw():
         body += piece
         if len(body) > LARGEST:
             raise Permanent(f"{url!r} has more than {LARGEST:,} bytes, which is the most that is read")
-        if time.monotonic() > until:
-            raise Retryable(f"{url!r} was not read within {WHOLE:g} s")
     return bytes(body)
 
 

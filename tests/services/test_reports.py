@@ -139,6 +139,40 @@ def test_an_earlier_result_is_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("result", "rows"),
+    [
+        ({"valid": False, "violations": [{"path": "/a", "message": "no"}]}, [{"path": "/a", "message": "no"}]),
+        ({"rows_in": 3, "columns": ["a"], "rows": [{"a": 1}, {"a": None}]}, [{"a": 1}, {"a": None}]),
+        ([{"a": 1, "deep": [1]}, {"b": True}], [{"a": 1, "b": None}, {"a": None, "b": True}]),
+        ({"x": {"n": 1}, "y": {"n": 2}}, [{"name": "x", "n": 1}, {"name": "y", "n": 2}]),
+        ({"n": 1, "text": "a"}, [{"n": 1, "text": "a"}]),
+    ],
+)
+def test_rows_are_found_in_whatever_an_earlier_command_has_answered(result: Any, rows: list[Any]) -> None:
+    assert json.loads(report(data_source={"result": result}, format="json").content)["rows"] == rows
+
+
+@pytest.mark.parametrize("name", ["drive1", "idle1", "ufpe1"])
+def test_a_drive_is_drawn_point_by_point(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    folder = shared_data() / "obd"
+    monkeypatch.setenv("ANTIPHON_FILES_DIR", str(folder))
+    speed = "ENGINE_RPM ()"
+    found = report(
+        data_source={"file": f"{name}.csv"},
+        columns=[speed],
+        chart={"kind": "line", "values": [speed]},
+        format="html",
+    )
+    points = svg_of(found.content).find(f"{SVG}polyline")
+    assert points is not None
+    heights = [float(point.split(",")[1]) for point in points.attrib["points"].split()]
+    with (folder / f"{name}.csv").open(newline="") as file:
+        speeds = [float(row[speed]) for row in csv.DictReader(file) if row[speed]]
+    assert len(heights) == len(speeds) == found.rows
+    assert heights.index(min(heights)) == speeds.index(max(speeds))  # heights count from above
+
+
 @pytest.mark.promise("S0-24", "S0-30")
 def test_real_readings_are_reported_from_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTIPHON_FILES_DIR", str(shared_data()))
@@ -195,7 +229,10 @@ def test_the_tallest_bar_belongs_to_the_largest_number() -> None:
         ({"columns": ["profit"]}, "columns: there is no column 'profit'"),
         ({"summaries": [{"function": "sum", "column": "product"}]}, "summaries, column 'product': 'pump' is not a n"),
         ({"data_source": {"result": 3}}, "holds no rows"),
-        ({"data_source": {"result": {"rows": []}}}, "no plain values"),
+        ({"data_source": {"result": {"rows": []}}}, "holds no rows"),
+        ({"data_source": {"result": [{"a": [1]}]}}, "no plain values"),
+        ({"data_source": {"rows": [{}]}}, "the rows have no columns"),
+        ({"data_source": {"rows": [{str(number): 1} for number in range(1500)]}}, "more than 2,000,000 cells"),
         ({"data_source": {"result": [[1]]}}, "holds no rows"),
         ({"data_source": {"file": "../x.csv"}}, "set ANTIPHON_FILES_DIR"),
         ({"data_source": {"url": "https://data.example.org/x.csv"}}, "list those that it may read in ANTIPHON_URL_SO"),

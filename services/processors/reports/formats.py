@@ -32,11 +32,11 @@ class Report:
 
 
 def markdown(report: Report) -> str:
-    """A table as GitHub has it; the chart is inline SVG, which stays as it is in Markdown."""
+    """A table as GitHub has it; the chart is inline SVG, in an element inside of which Markdown marks nothing."""
     table = report.table
     lines = [_row([_marked(name) for name in table.columns]), _row([_ruler(table, name) for name in table.columns])]
     lines += [_row([_marked(shown(row[name])) for name in table.columns]) for row in table.rows]
-    parts = [f"# {_marked(report.title)}", *([report.chart] if report.chart else []), "\n".join(lines)]
+    parts = [f"# {_marked(report.title)}", *([f"<div>{report.chart}</div>"] if report.chart else []), "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from antiphon import Permanent
 from services.messages.processors import GenerateReport, ReportGenerated
 from services.processors.grouping import grouped
 from services.processors.reports.drawing import drawn
@@ -13,6 +14,8 @@ PROCESSOR = "report-writer"
 
 def report(command: GenerateReport, table: Table) -> ReportGenerated:
     """Grouped, cut to the columns that are shown, drawn and written; Permanent names the field that is wrong."""
+    if not table.columns:
+        raise Permanent("data_source: the rows have no columns")
     if command.summaries:
         table = grouped(table, command.group_by, command.summaries, "summaries")
     table.require(command.columns, "columns")
