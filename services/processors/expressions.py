@@ -11,9 +11,10 @@ from typing import Any
 
 from antiphon import Permanent
 from services.messages.tables import Row, Value
-from services.processors.tables import WHOLE
+from services.processors.tables import WHOLE, is_number
 
 LONGEST = 500  # characters of an expression
+DIGITS = 15  # that a number is rounded to
 TEXT = 1_000  # characters that a value may grow to
 DEEPEST = 50  # operations inside of one another
 
@@ -221,8 +222,17 @@ def _text(value: Value) -> str:
 
 
 def _number(value: Any) -> float | int:
+    if isinstance(value, str) and not is_number(value.strip()):
+        raise ValueError(value)
     number = float(value)
     return int(value) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _round(value: Any, digits: int = 0) -> Any:
+    """Half to even, as Python does; a whole number without digits. So many digits only: 10**digits is worked out."""
+    if not -DIGITS <= digits <= DIGITS:
+        raise ValueError(digits)
+    return round(value, digits) if digits else round(value)
 
 
 def _coalesce(*values: Value) -> Value:
@@ -233,7 +243,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "abs": abs,
     "ceil": math.ceil,
     "floor": math.floor,
-    "round": round,
+    "round": _round,
     "min": lambda first, *more: min(first, *more) if more else first,
     "max": lambda first, *more: max(first, *more) if more else first,
     "lower": str.lower,

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpx
+from pydantic import JsonValue
 
 from antiphon import Permanent, Retryable
 from services.processors.files import csv_columns
@@ -66,7 +67,7 @@ class Urls:
         try:
             text = answer.body.decode("utf-8-sig")
             if kind == "application/json" or kind.endswith("+json") or (kind != "text/csv" and text[:1] in ("[", "{")):
-                return from_json(json.loads(text))
+                return from_json(_told(json.loads(text)))
         except (UnicodeDecodeError, ValueError, RecursionError) as error:
             raise Permanent(f"{url!r} is neither CSV nor JSON in UTF-8: {error}") from None
         return from_columns(csv_columns(url, io.StringIO(text, newline="")))
@@ -167,10 +168,18 @@ async def _body(url: str, answer: httpx.Response) -> bytes:
     return bytes(body)
 
 
+def _told(found: JsonValue) -> JsonValue:
+    """As it is; ValueError for text that cannot be written in UTF-8, which JSON can spell (half of a pair)."""
+    json.dumps(found, ensure_ascii=False).encode()
+    return found
+
+
 def _place(parts: SplitResult) -> tuple[str, str, int]:
     """Scheme, host and port; ValueError for what no browser would open."""
     if parts.scheme not in PORTS or not parts.hostname:
         raise ValueError("it must begin with https://HOST or http://HOST")
+    if not parts.netloc.isascii():
+        raise ValueError("write its host in ASCII, as in xn--mnchen-3ya.example")
     return parts.scheme, parts.hostname.rstrip("."), parts.port or PORTS[parts.scheme]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +17,10 @@ from antiphon.cli.development import development
 from antiphon.envelope import Origin, headers
 from antiphon.settings import read_settings
 from antiphon.topics import partition_of
+from services.messages.processors import DataTransformed
+from services.messages.tables import Row
 from services.processors.app import app
+from services.processors.tables import ROOM
 from tests.processing.world import World
 
 RULES = {"type": "object", "required": ["rpm"]}
@@ -98,3 +102,29 @@ def written_by_others(world: World, name: str, parameters: dict[str, Any]) -> Ou
     value = json.dumps(parameters).encode()
     topic = world.names.commands("processors")
     return Outgoing(topic, partition, id_.encode(), value, [*found, ("content-type", b"application/json")])
+
+
+@pytest.mark.parametrize(("more", "status"), [(0, "completed"), (1, "failed")])
+def test_the_largest_answer_that_is_allowed_does_fit_into_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int, status: str
+) -> None:
+    monkeypatch.setenv("ANTIPHON_FILES_DIR", str(tmp_path))
+    texts = ["x" * 100_000] * 9
+    most = read_settings().max_message_bytes - ROOM
+    texts.append("x" * (most + more - size_of([*texts, ""])))
+    (tmp_path / "x.csv").write_text("\n".join(["t", *texts]))
+    world = World(app)
+    world.worker(app)
+    world.serve()
+    steps = [{"step": "limit", "rows": 10}]
+    world.send(written_by_others(world, "transform_data", {"source": "x.csv", "steps": steps}))
+    world.until(lambda: bool(world.settled()), "it has ended")
+    assert [end.status for end in world.settled()] == [status]
+    assert [end.failure and end.failure.error_class for end in world.settled()] == ["Permanent" if more else None]
+
+
+def size_of(texts: Sequence[str]) -> int:
+    """Bytes of the answer that holds these."""
+    rows: list[Row] = [{"t": text} for text in texts]
+    answer = DataTransformed(rows_in=len(rows), rows_out=len(rows), columns=["t"], rows=rows)
+    return len(answer.model_dump_json())
