@@ -199,7 +199,10 @@ def test_a_chart_has_a_bar_for_every_number(written: str) -> None:
     assert found.findtext(f"{SVG}title") == "Sales <2026>"
 
 
-@pytest.mark.parametrize("values", [[5.0], [0.0], [-3, 4, None, 1e-9], [1e300, -1e300], [7, 7, 7], [1e-300, 2e-300]])
+@pytest.mark.parametrize(
+    "values",
+    [[5.0], [0.0], [-3, 4, None, 1e-9], [1e300, -1e300], [7, 7, 7], [1e-300, 2e-300], [5e-324, 0.0], [1e16, 1e16 + 2]],
+)
 @pytest.mark.parametrize("draw", [bars, lines])
 def test_whatever_the_numbers_the_drawing_stays_in_its_frame(draw: Any, values: list[float | None]) -> None:
     found = ElementTree.fromstring(draw("t", [str(at) for at in range(len(values))], [Series("s", values)]))

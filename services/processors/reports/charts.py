@@ -10,6 +10,7 @@ from html import escape
 WIDTH, HEIGHT = 720.0, 360.0  # SVG units
 LEFT, RIGHT, TOP, BOTTOM = 70.0, 20.0, 50.0, 60.0  # the margins around the plot
 TICKS = 5
+SMALLEST = 1e-300  # distance of two ticks
 LABELS = 12  # the most that fit below the plot
 LABEL = 14  # characters of one
 COLOURS = ("#3465a4", "#f57900", "#4e9a06", "#a40000")
@@ -99,9 +100,9 @@ def _scale(series: Sequence[Series], *, with_zero: bool) -> _Scale:
     low, high = min(values), max(values)
     if with_zero or low == high:
         low, high = min(low, 0.0), max(high, 0.0)
-    if low == high:
-        high = 1.0
     rough = high / TICKS - low / TICKS  # each part is finite, even where the difference of the ends is not
+    if rough < SMALLEST:
+        low, high, rough = min(low, 0.0), max(high, 1.0), 1 / TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
     return _Scale(math.floor(low / step) * step, math.ceil(high / step) * step, step)
