@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -111,7 +112,7 @@ class Urls:
         # no proxy of the environment: it would be asked to connect to an address that nobody has checked
         async with (
             asyncio.timeout(WHOLE),
-            httpx.AsyncClient(timeout=PIECE, trust_env=False, follow_redirects=False) as client,
+            httpx.AsyncClient(verify=_trusted(), timeout=PIECE, trust_env=False, follow_redirects=False) as client,
         ):
             at = url
             for _ in range(REDIRECTS + 1):
@@ -127,6 +128,11 @@ class Urls:
 class _Answer:
     content_type: str
     body: bytes
+
+
+def _trusted() -> ssl.SSLContext:
+    """The public authorities, or those of SSL_CERT_FILE: of the environment this alone counts."""
+    return httpx.create_ssl_context(trust_env=True)
 
 
 async def _fetched(client: httpx.AsyncClient, url: str, parts: SplitResult, address: Address) -> _Answer | str:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
+from pathlib import Path
+from typing import cast
 
 import pytest
 
-from antiphon import Permanent, Retryable
+from antiphon import Context, Permanent, Retryable
 from antiphon.errors import ConfigurationError
 from antiphon.settings import read_settings
+from services.messages.processors import GenerateReport, ReportGenerated
 from services.processors import urls
+from services.processors.app import generate_report
 from services.processors.urls import Address, Urls, resolved
 
+NO_CONTEXT = cast(Context, None)  # the handler needs none
 Answer = tuple[int, dict[str, str], bytes]
 CSV = {"Content-Type": "text/csv; charset=utf-8"}
 JSON = {"Content-Type": "application/json"}
@@ -25,7 +33,7 @@ JSON = {"Content-Type": "application/json"}
 class Site:
     """A real HTTP server on loopback with the answers that a test gives it; `asked` is what it was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.answers: dict[str, Answer] = {}
         self.asked: list[tuple[str, str]] = []
         site = self
@@ -45,6 +53,8 @@ class Site:
                 return
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.port: int = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -73,6 +83,20 @@ def test_csv_and_json_are_read_as_tables(site: Site) -> None:
     allowed = Urls.listed(f"{site.url}/data/")
     for path in site.answers:
         assert allowed.table(site.url + path).rows == [{"name": "x", "n": 1}, {"name": "y", "n": None}]
+
+
+@pytest.mark.promise("S0-24", "S0-30")
+def test_a_report_is_written_from_a_listed_url_and_from_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTIPHON_URL_SOURCES", f"{site.url}/open/")
+    site.answers = {"/open/a.csv": (200, CSV, b"n\n1\n2\n"), "/closed/a.csv": (200, CSV, b"n\n3\n")}
+
+    def written(path: str) -> ReportGenerated:
+        source = {"data_source": {"url": site.url + path}, "format": "csv"}
+        return generate_report(GenerateReport.model_validate(source), NO_CONTEXT)
+
+    assert written("/open/a.csv").content == "n\r\n1\r\n2\r\n"
+    with pytest.raises(Permanent, match="is not below"):
+        written("/closed/a.csv")
 
 
 @pytest.mark.parametrize(
@@ -133,6 +157,32 @@ def test_the_connection_goes_to_the_address_that_was_checked(site: Site) -> None
     assert allowed.table(f"http://data.invalid:{site.port}/x.csv").rows == [{"a": 1}]
     assert asked == ["data.invalid"]
     assert site.asked == [(f"data.invalid:{site.port}", "/x.csv")]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl, which makes the certificate")
+@pytest.mark.parametrize(("name", "good"), [("data.invalid", True), ("other.invalid", False)])
+def test_a_certificate_is_for_the_name_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, good: bool
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    made += ["-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
+    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True, timeout=30)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    site = Site(tls)
+    try:
+        site.answers["/x"] = (200, CSV, b"a\n1\n")
+        listed = Urls.listed(f"https://data.invalid:{site.port}/,127.0.0.0/8")
+        allowed = Urls(listed.prefixes, listed.networks, lambda host, port: [ip_address("127.0.0.1")])
+        if good:
+            assert allowed.table(f"https://data.invalid:{site.port}/x").rows == [{"a": 1}]
+        else:
+            with pytest.raises(Retryable, match=r"was not read: .*[Cc]ertificate"):
+                allowed.table(f"https://data.invalid:{site.port}/x")
+    finally:
+        site.close()
 
 
 def test_a_redirect_is_followed_within_the_list_and_refused_out_of_it(site: Site) -> None:
@@ -221,7 +271,17 @@ def test_a_proxy_of_the_environment_is_not_asked(site: Site, monkeypatch: pytest
 
 @pytest.mark.parametrize(
     "sources",
-    ["data.example.org", "https://", "ftp://x/", "https://me@x/", "https://x/?a", "10.0.0.1/8", "https://x/ü"],
+    [
+        "data.example.org",
+        "https://",
+        "ftp://x/",
+        "https://me@x/",
+        "https://x/?a",
+        "10.0.0.1/8",
+        "https://x/ü",
+        "https://x:99999/",
+        "https://[::1/",
+    ],
 )
 def test_a_list_that_is_none_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch, sources: str) -> None:
     monkeypatch.setenv("ANTIPHON_URL_SOURCES", f"https://data.example.org/public/, {sources}")

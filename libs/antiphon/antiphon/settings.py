@@ -7,6 +7,7 @@ import socket
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from pydantic import AfterValidator, AliasChoices, Field, ValidationError
@@ -18,12 +19,20 @@ from antiphon.errors import ConfigurationError
 PREFIX = "ANTIPHON_"
 
 
+def _has_port(url: str) -> bool:
+    """Whether host and port can be read; a URL without a port has that of its scheme."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
 def _url_sources(text: str) -> str:
     """The list as it is, if every entry can be understood."""
     for entry in filter(None, map(str.strip, text.split(","))):
         if "://" not in entry:
             ip_network(entry)
-        elif not (entry.isascii() and re.fullmatch(r"https?://[^/?#@\\]+(/[^?#\\]*)?", entry)):
+        elif not (entry.isascii() and re.fullmatch(r"https?://[^/?#@\\]+(/[^?#\\]*)?", entry) and _has_port(entry)):
             raise ValueError(f"{entry!r} must be as in https://data.example.org/public or 10.1.0.0/16")
     return text
 
