@@ -1,15 +1,34 @@
-"""The processors service: statistics over data, validation of input."""
+"""The processors service: statistics, validation, analysis of texts, transformations, reports."""
 
 from __future__ import annotations
 
-from antiphon import App, Context, Retry
+from antiphon import App, Context, Permanent, Retry
 from antiphon.settings import read_settings
-from services.messages.processors import DataProcessed, InputValidated, ProcessData, ValidateInput
+from services.messages.processors import (
+    AnalyzeContent,
+    ContentAnalyzed,
+    DataProcessed,
+    DataSource,
+    DataTransformed,
+    GenerateReport,
+    InputValidated,
+    ProcessData,
+    ReportGenerated,
+    TransformData,
+    ValidateInput,
+)
 from services.processors.columns import from_rows, summaries
+from services.processors.content.analysis import Analyst, OfflineAnalyst
 from services.processors.files import Files
+from services.processors.reports.writing import report
+from services.processors.tables import Table, fitting, from_columns, from_json
+from services.processors.tables import from_rows as table_of
+from services.processors.transformation import transformed
+from services.processors.urls import Urls
 from services.processors.validation import violations
 
 app = App("processors")
+analyst: Analyst = OfflineAnalyst()
 
 
 @app.command(retry=Retry("1s", "5s"), timeout="60s")
@@ -29,3 +48,42 @@ def validate_input(command: ValidateInput, ctx: Context) -> InputValidated:
     """Any JSON value against a JSON Schema; in the pool too, since a pattern may take its time."""
     found = violations(command.data, command.rules)
     return InputValidated(valid=not found, violations=found)
+
+
+@app.command(retry=Retry("1s", "5s"), timeout="60s")
+def analyze_content(command: AnalyzeContent, ctx: Context) -> ContentAnalyzed:
+    """Sentiment, topics and entities of a text."""
+    if not command.text.strip():
+        raise Permanent("the text is blank")
+    return analyst.analyze(command.text, frozenset(command.analyses), command.most)
+
+
+@app.command(retry=Retry("1s", "5s"), timeout="60s")
+def transform_data(command: TransformData, ctx: Context) -> DataTransformed:
+    """A table taken through steps."""
+    if command.source is not None:
+        table = from_columns(Files(read_settings().files_dir).columns(command.source))
+    else:
+        table = table_of(command.rows)
+    found = transformed(table, command.steps)
+    answer = DataTransformed(
+        rows_in=len(table.rows), rows_out=len(found.rows), columns=list(found.columns), rows=list(found.rows)
+    )
+    fitting(answer, "add steps that select columns, group, filter or limit")
+    return answer
+
+
+@app.command(retry=Retry("1s", "5s"), timeout="60s")
+def generate_report(command: GenerateReport, ctx: Context) -> ReportGenerated:
+    """A report over rows from anywhere that they may come from."""
+    answer = report(command, _rows(command.data_source))
+    fitting(answer, "choose fewer columns, or group the rows")
+    return answer
+
+
+def _rows(source: DataSource) -> Table:
+    if source.file is not None:
+        return from_columns(Files(read_settings().files_dir).columns(source.file))
+    if source.url is not None:
+        return Urls.listed(read_settings().url_sources).table(source.url)
+    return table_of(source.rows) if source.rows else from_json(source.result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,11 +45,17 @@ class Files:
         path = self.resolve(source)
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
-                return _columns(source, csv.reader(file))
+                return csv_columns(source, file)
         except UnicodeDecodeError as error:
             raise Permanent(f"{source!r} is not UTF-8 text: {error}") from None
-        except csv.Error as error:
-            raise Permanent(f"{source!r} is no CSV: {error}") from None
+
+
+def csv_columns(source: str, text: Iterable[str]) -> dict[str, list[Cell]]:
+    """The columns of CSV lines, as of a file; `source` is what an error calls them."""
+    try:
+        return _columns(source, csv.reader(text))
+    except csv.Error as error:
+        raise Permanent(f"{source!r} is no CSV: {error}") from None
 
 
 def _columns(source: str, lines: Iterator[list[str]]) -> dict[str, list[Cell]]:

@@ -46,7 +46,7 @@ def test_send_says_why_a_command_has_failed(platform: Deployment) -> None:
     ("arguments", "named"),
     [
         (("process_data", '{"data": [1, "two"]}'), ("data.1", "number")),
-        (("proces_data", "{}"), ("proces_data", "process_data, validate_input")),
+        (("proces_data", "{}"), ("proces_data", "process_data, transform_data, validate_input")),
         (("process_data", "@nowhere.json"), ("nowhere.json", "No such file")),
     ],
 )

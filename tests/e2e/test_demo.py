@@ -37,7 +37,7 @@ class Tampering(httpx.HTTPTransport):
         )
 
 
-@pytest.mark.promise("S0-22", "S0-25", "S0-56")
+@pytest.mark.promise("S0-22", "S0-23", "S0-24", "S0-25", "S0-26", "S0-56")
 def test_the_embedded_demo_needs_nothing_and_sees_everything() -> None:
     nothing = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     done = finished(DEMO, nothing, 60)
@@ -56,6 +56,20 @@ def test_the_demo_runs_as_processes_on_kafka(kafka: str) -> None:
     [
         ("mean and median", Tampering(text=(b'"mean":3.0', b'"mean":3.5'))),
         ("a good value", Tampering(text=(b'"valid":true', b'"valid":false'))),
+        ("the sentiment", Tampering(text=(b'"mood":"negative"', b'"mood":"neutral"'))),
+        ("the first topic", Tampering(text=(b'"oil pump"', b'"pump oil"'))),
+        ("an address among the entities", Tampering(text=(b'"kind":"email"', b'"kind":"name"'))),
+        ("that no model has read it", Tampering(text=(b'"simulated":true', b'"simulated":false'))),
+        ("the processor", Tampering(text=(b'"processor":"transform_data"', b'"processor":"other"'))),
+        (
+            "transform_data",
+            Tampering(text=(b'"command_type":"transform_data","status":"completed"', b'"status":"failed"')),
+        ),
+        ("rows in and out", Tampering(text=(b'"rows_in":4', b'"rows_in":3'))),
+        ("the means of the groups", Tampering(text=(b'"mean_per_second":20.0', b'"mean_per_second":21.0'))),
+        ("a line of the report", Tampering(text=(b"| rpm | 825", b"| rpm | 826"))),
+        ("rows, and bars of the chart", Tampering(text=(b"<title>mean: ", b"<title>"))),
+        ("the place of the wrong step", Tampering(text=(b"steps.1.where", b"steps"))),
         ("the command", Tampering(text=(b'"failed"', b'"completed"'))),
         ("the reason", Tampering(text=(b"is not a number", b"is wrong"))),
         ("another body", Tampering(status=(409, 202))),
@@ -79,5 +93,5 @@ def test_a_demo_that_was_surprised_exits_with_1(
     monkeypatch.setattr(demo, "embedded", lambda _: nullcontext((platform.gateway_url(), lambda: "")))
     assert demo.main() == 1
     told = capsys.readouterr().out
-    assert "not as it should be: process_data commands counted: expected 3.0, saw 0" in told
+    assert "not as it should be: process_data commands counted: expected 4.0, saw 0" in told
     assert SEEN not in told

@@ -180,7 +180,8 @@ def test_what_is_no_json_and_what_does_not_exist_is_said(http: httpx.Client) -> 
 def test_the_types_are_listed_with_schemas_that_tell_right_from_wrong(http: httpx.Client) -> None:
     listed = http.get("/command-types").raise_for_status().json()["command_types"]
     types = {each["command_type"]: each for each in listed}
-    assert types.keys() == {"break", "hold", "linger", "process_data", "validate_input"}
+    five = {"process_data", "analyze_content", "generate_report", "validate_input", "transform_data"}
+    assert types.keys() == {"break", "hold", "linger", *five}
     assert {name for name, each in types.items() if each["service"] == "workshop"} == {"break", "hold", "linger"}
     parameters = types["process_data"]["parameters"]
     jsonschema.validate(NUMBERS, parameters)

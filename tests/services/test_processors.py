@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import socket
 import statistics
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from services.processors.app import app, process_data, validate_input
 from services.processors.files import Files
 from services.processors.validation import pointer, violations
 from tests.processing.world import World
+from tests.services.readings import shared_data
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "services" / "processors" / "samples"
@@ -42,14 +42,6 @@ def work(**parameters: Any) -> DataProcessed:
 
 def check(data: Any, **rules: Any) -> InputValidated:
     return validate_input(ValidateInput(data=data, rules=rules), NO_CONTEXT)
-
-
-def shared_data() -> Path:
-    """The folder of real readings, which does not come with the project."""
-    folder = Path(os.environ.get("ANTIPHON_SHARED_DATA", ROOT.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no real readings: set ANTIPHON_SHARED_DATA; {folder} is absent")
-    return folder
 
 
 def assert_is_what_statistics_says(found: ColumnStatistics, values: list[float]) -> None:

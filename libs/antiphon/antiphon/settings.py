@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import re
 import socket
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 from uuid import uuid4
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from antiphon.errors import ConfigurationError
 
 PREFIX = "ANTIPHON_"
+
+
+def _has_port(url: str) -> bool:
+    """Whether host and port can be read; a URL without a port has that of its scheme."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
+def _url_sources(text: str) -> str:
+    """The list as it is, if every entry can be understood."""
+    for entry in filter(None, map(str.strip, text.split(","))):
+        if "://" not in entry:
+            ip_network(entry)
+        elif not (entry.isascii() and re.fullmatch(r"https?://[^/?#@\\]+(/[^?#\\]*)?", entry) and _has_port(entry)):
+            raise ValueError(f"{entry!r} must be as in https://data.example.org/public or 10.1.0.0/16")
+    return text
 
 
 class Settings(BaseSettings):
@@ -48,6 +69,9 @@ class Settings(BaseSettings):
     metrics_port: int = Field(9100, ge=0, le=65_535, description="their port; 0 takes a free one")
     max_message_bytes: int = Field(1_000_000, ge=1_000, description="the largest encoded message that is taken")
     files_dir: Path | None = Field(None, description="the folder below which services may read files")
+    url_sources: Annotated[str, AfterValidator(_url_sources)] = Field(
+        "", description="URL prefixes that services may read, and private networks that these may lie in, by commas"
+    )
     handlers: int = Field(1000, ge=1, description="asynchronous handlers of one worker that may wait at once")
     handler_threads: int = Field(32, ge=1, description="threads of one worker for synchronous handlers")
     in_flight: int = Field(2000, ge=1, description="records of one worker admitted and not committed")

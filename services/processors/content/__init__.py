@@ -1,0 +1,1 @@
+"""Analysis of texts: one contract, and what keeps it without a model."""

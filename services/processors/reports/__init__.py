@@ -1,0 +1,1 @@
+"""Reports: a table written and drawn for people, or written for programs."""
