@@ -123,10 +123,15 @@ def _variables(name: str, field: FieldInfo) -> list[str]:
     return found or [alias if isinstance(alias, str) else f"{PREFIX}{name.upper()}"]
 
 
+def _harmless(name: str, value: object) -> bool:
+    """Whether one of the client's own settings may be shown: of texts the known ones, of numbers most."""
+    return name in _HARMLESS or not (isinstance(value, str) or "password" in name or "secret" in name)
+
+
 def _masked(value: object) -> object:
     """The value without what only its owner may know; all of it if that cannot be told apart."""
     if isinstance(value, Mapping):
-        return {key: each if key in _HARMLESS or not isinstance(each, str) else MASK for key, each in value.items()}
+        return {key: each if _harmless(str(key), each) else MASK for key, each in value.items()}
     if not isinstance(value, str) or "://" not in value:
         return MASK
     try:

@@ -29,7 +29,7 @@ class Change(NamedTuple):
 def forbidden_changes(released: Mapping[str, Any], current: Mapping[str, Any]) -> list[Change]:
     """Every change between two schemas of one message that is not compatible in both directions.
 
-    Growing an enum is allowed. ConfigurationError if Apache Avro is not installed or holds one of them for invalid.
+    Growing an enum is allowed. ConfigurationError if Apache Avro is not installed, ValueError for what is no schema.
     """
     found = list(_Comparison(_named(released), _named(current)).compare("", dict(released), dict(current)))
     verdict = _verdict(released, current)
@@ -49,7 +49,7 @@ def _verdict(released: Mapping[str, Any], current: Mapping[str, Any]) -> str:
     try:
         old, new = (parse(json.dumps(_without_logical(dict(schema)))) for schema in (released, current))
     except AvroException as error:
-        raise ConfigurationError([f"{current.get('name')}: Apache Avro refuses a schema: {error}"]) from None
+        raise ValueError(f"no schema for Apache Avro: {error}") from None
     said = []
     for reader, writer in ((new, old), (old, new)):
         result = ReaderWriterCompatibilityChecker().get_compatibility(reader, writer)  # type: ignore[no-untyped-call]
