@@ -59,9 +59,10 @@ def test_a_changed_source_file_is_served_and_a_broken_one_waits_for_its_repair(t
         "ANTIPHON_PORT": str(port), "ANTIPHON_METRICS_PORT": "0", "ANTIPHON_PARTITIONS": "2",
         "PYTHONPATH": str(tmp_path),
     }  # fmt: skip
-    program = Program([*ANTIPHON, "dev", "--reload", "--app", "hall"], environment, tmp_path / "dev.log")
+    program = Program([*ANTIPHON, "dev", "--reload", "--json", "--app", "hall"], environment, tmp_path / "dev.log")
     try:
         until(lambda: types(url) == {"greet"}, "it serves", seconds=40)
+        until(lambda: f'"gateway": "{url}"' in program.log, "programs are told where")
 
         write(tmp_path / "hall" / "app.py", "this is no Python\n")
         until(lambda: "SyntaxError" in program.log and not types(url), "the broken file is tried", seconds=40)
@@ -79,6 +80,12 @@ def test_a_changed_source_file_is_served_and_a_broken_one_waits_for_its_repair(t
     finally:
         program.kill()
     assert "Traceback" not in program.log.partition("SyntaxError")[2].partition("\n")[2]
+
+
+def test_without_apps_there_is_nothing_to_watch(tmp_path: Path) -> None:
+    done = finished([*ANTIPHON, "dev", "--reload"], dict(os.environ), 30, tmp_path)
+    assert done.code == 2
+    assert done.err.startswith("ConfigurationError: no apps are named: give --app PACKAGE")
 
 
 def test_a_package_that_is_not_there_is_told_at_once() -> None:

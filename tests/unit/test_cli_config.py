@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import Field, SecretStr
 from typer.testing import CliRunner, Result
 
 from antiphon.cli.main import cli
@@ -120,6 +121,17 @@ def test_of_the_clients_settings_only_what_is_harmless_is_shown(monkeypatch: pyt
         "ssl.key.password": MASK,
     }  # fmt: skip
     assert source == "environment"
+
+
+def test_a_secret_by_its_type_is_masked_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class More(Settings):
+        token: SecretStr | None = Field(None, description="whatever it opens")
+
+    monkeypatch.setenv("ANTIPHON_TOKEN", "secret")
+    kind: Any = More
+    (row,) = [row for row in explain(kind()) if row.variable == "ANTIPHON_TOKEN"]
+    assert row.source == "environment"
+    assert "secret" not in json.dumps(row)
 
 
 def test_a_wrong_variable_is_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:

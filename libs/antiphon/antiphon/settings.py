@@ -93,9 +93,10 @@ class Explained(NamedTuple):
 
 def explain(settings: Settings) -> Iterator[Explained]:
     """Every setting, in the order of the class."""
-    environment, file = EnvSettingsSource(Settings)(), DotEnvSettingsSource(Settings)()
+    kind = type(settings)
+    environment, file = EnvSettingsSource(kind)(), DotEnvSettingsSource(kind)()
     values = settings.model_dump(mode="json")
-    for name, field in Settings.model_fields.items():
+    for name, field in kind.model_fields.items():
         keys = {name, *_variables(name, field)}
         source: Literal["default", ".env", "environment"] = "default"
         if keys & environment.keys():

@@ -97,7 +97,7 @@ def show_value(value: Mapping[str, Any], *, as_json: bool) -> None:
 def show_json(value: object) -> None:
     """One value as JSON."""
     json.dump(value, sys.stdout, indent=2, default=str, ensure_ascii=False)
-    print()
+    print(flush=True)  # a program that reads it may wait for it while the verb runs on
 
 
 def read_argument(text: str) -> str:

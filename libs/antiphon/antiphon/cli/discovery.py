@@ -35,14 +35,20 @@ def listed(folder: Path, key: str, what: str) -> list[str]:
     return [str(name) for name in found]
 
 
-def find_apps(packages: Sequence[str], folder: Path) -> list[App]:
-    """The apps of these packages (those of the pyproject.toml if none are named), importable from `folder`."""
-    _import_from(folder)
+def chosen_packages(packages: Sequence[str], folder: Path) -> list[str]:
+    """These packages, or those of the pyproject.toml if there are none (ConfigurationError if that has none either)."""
     names = list(packages) or named_packages(folder)
     if not names:
         raise ConfigurationError(
             ["no apps are named: give --app PACKAGE, or write `[tool.antiphon] apps = [...]` into pyproject.toml"]
         )
+    return names
+
+
+def find_apps(packages: Sequence[str], folder: Path) -> list[App]:
+    """The apps of these packages (those of the pyproject.toml if none are named), importable from `folder`."""
+    _import_from(folder)
+    names = chosen_packages(packages, folder)
     return list(dict.fromkeys(app for name in names for app in _apps_below(name)))
 
 

@@ -15,7 +15,7 @@ from antiphon import __version__, bootstrap
 from antiphon.catalogue import Catalogue
 from antiphon.cli import config, schemas, topics
 from antiphon.cli.console import WRONG_INPUT, clearly, err, exit_codes, fail, read_argument, show_value, waiting
-from antiphon.cli.discovery import find_apps, load_app, named_packages
+from antiphon.cli.discovery import chosen_packages, find_apps, load_app
 from antiphon.cli.options import Apps, AsJson, Wait, catalogue, quiet_settings
 from antiphon.client import SubmitOptions
 from antiphon.lifecycle import FINAL
@@ -69,8 +69,7 @@ def dev(
     if reload:
         from antiphon.cli.reloading import run_reloading
 
-        packages = app or named_packages(folder)
-        raise SystemExit(run_reloading(packages, folder, ["--json"] if as_json else []))
+        raise SystemExit(run_reloading(chosen_packages(app or [], folder), folder, ["--json"] if as_json else []))
     from antiphon.cli.development import run_dev
 
     raise SystemExit(run_dev(find_apps(app or [], folder), read_settings(), as_json=as_json))
