@@ -7,6 +7,7 @@ import pytest
 from antiphon import Command, Event, Message, Reply
 from antiphon.codecs.message_names import misnamed
 from antiphon.codecs.words import NOT_PAST, NOUNS_IN_ATE, PAST, VERBS
+from antiphon.lifecycle import DeadLetter
 
 
 def command(name: str) -> type[Message]:
@@ -20,7 +21,8 @@ def event(name: str) -> type[Message]:
 @pytest.mark.parametrize(
     "name",
     ["ProcessData", "AssessVehicle", "BookVisit", "SendCampaign", "GenerateReport", "MigrateData", "Ping",
-     "ReassessRisk", "UnmountDisk", "OrchestrateRelease", "TokenizeText", "ClassifyImage", "SetLimit"],
+     "ReassessRisk", "UnmountDisk", "OrchestrateRelease", "TokenizeText", "ClassifyImage", "SetLimit",
+     "Tidy", "ConcealName"],
 )  # fmt: skip
 def test_an_imperative_names_a_command(name: str) -> None:
     assert misnamed([command(name)]) == []
@@ -29,7 +31,8 @@ def test_an_imperative_names_a_command(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["DataProcessed", "VehicleAssessing", "Vehicle", "Assessment", "ProcessingData", "ProcessedData", "SendsMail",
-     "NewOrder", "CertificateRequest", "PaymentCommand", "Overview"],
+     "NewOrder", "CertificateRequest", "PaymentCommand", "Overview",
+     "ServiceStatus", "StateChange"],
 )  # fmt: skip
 def test_anything_else_is_refused_for_a_command(name: str) -> None:
     (refusal,) = misnamed([command(name)])
@@ -57,6 +60,10 @@ def test_anything_else_is_refused_for_an_event(name: str) -> None:
 def test_a_name_that_is_allowed_is_not_refused_and_only_that() -> None:
     kinds = [event("Heartbeat"), command("Nightly")]
     assert [refusal.message for refusal in misnamed(kinds, {"Heartbeat"})] == ["antiphon.names.Nightly"]
+
+
+def test_the_librarys_own_messages_are_not_judged() -> None:
+    assert misnamed([DeadLetter]) == []
 
 
 def test_a_reply_may_have_any_name() -> None:

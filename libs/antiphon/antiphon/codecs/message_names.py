@@ -16,15 +16,20 @@ _ALLOW = "or allow it: `[tool.antiphon] allowed-names` in pyproject.toml"
 def misnamed(classes: Iterable[type[Message]], allowed: Collection[str] = ()) -> list[Refusal]:
     """A refusal for every command that begins with no imperative and every event that has nothing in the past tense.
 
-    `allowed` are class names that are as they should be all the same. Replies may have any name.
+    `allowed` are class names that are as they should be all the same. Replies may have any name, and so may what the
+    library brings, which its users cannot rename.
     """
     found = []
     for kind in sorted(classes, key=lambda each: each.type_name()):
-        if kind.__name__ in allowed:
+        if kind.__name__ in allowed or kind.__module__.startswith("antiphon."):
             continue
         words = command_name(kind).split("_")
         if issubclass(kind, Command) and not is_imperative(words[0]):
-            found.append(_refusal(kind, "a command", f"begin with a verb in the imperative, and {words[0]!r} is none"))
+            found.append(
+                _refusal(
+                    kind, "a command", f"begin with a verb in the imperative, and {words[0]!r} is not known as one"
+                )
+            )
         if issubclass(kind, Event) and not any(map(is_past, words)):
             found.append(_refusal(kind, "an event", "say in the past tense what has happened"))
     return found

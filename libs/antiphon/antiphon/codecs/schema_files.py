@@ -65,7 +65,9 @@ def difference(classes: Iterable[type[Message]], folder: Path) -> list[str]:
             wrong.append(f"{path} differs from its class in {_where(path, kind)}: review `antiphon schemas write`")
     for path in sorted(set(folder.rglob("*.avsc")) - set(folder.glob("*/released/*/*.avsc"))):
         if path not in expected:
-            wrong.append(f"{path} belongs to no message class: remove it if nothing was ever written with it")
+            kept = (path.parent / "released" / path.stem).exists()
+            when = "its released versions stay where they are" if kept else "if nothing was ever written with it"
+            wrong.append(f"{path} belongs to no message class: remove it{';' if kept else ''} {when}")
     return wrong
 
 

@@ -9,56 +9,139 @@ def _words(text: str) -> frozenset[str]:
 
 VERBS = _words(
     """
-    abort accept access acknowledge acquire act activate add address adjust administer admit advance advise
-    agree alert align allow alter amend amplify analyse announce annul answer append apply appoint approach
-    approve archive arm arrange ask assemble assert assess assign assist associate assume attach attempt
-    attend audit augment authorise await award back backfill ban bank begin bid bill bind blend block board
-    book boost borrow bounce bring broadcast browse buffer build bump buy cache call cancel capture cast catch
-    challenge change charge charter check choose claim clean clear click clone close code collapse collect
-    combine come command comment commission commit compact compare compile complete compose compress compute
-    conclude conduct configure confirm connect consent consider construct consult consume contact continue
-    control convert cool cooperate copy correct count cover craft crawl create credit crop cure cut deal debit
-    debug decide declare decline decode decompress decrease decrypt defer define delay delete deliver demand
-    deny depart deploy deposit derive describe deserialise design destroy detach detect determine develop
-    diagnose dial diff digest dim direct disable disarm disband disburse discard discharge disclose disconnect
-    discover discuss dismiss dispatch display dispose dispute distribute divide do dock document double
-    download draft drain draw drive drop dump earn echo edit eject elect embed emit employ empty enable encode
-    encourage encrypt end endorse enforce engage enhance enlist enqueue enrich enrol enroll ensure enter erase
-    escalate establish evict examine exceed except exchange exclude exempt exercise exit expand expect expire
-    explain explore export expose express extend extract fail fan feed fetch file fill filter finalise finance
-    find finish fire fit fix flag flip flush fly focus follow force forecast forget fork form format forward
-    free freeze fulfil fulfill fund fuse gather get give go grade grant greet group grow guard guess guide
-    halt handle harvest hash heal heat hide hire hold honour host identify ignore impersonate implement import
-    impose improve include increase increment index infer inform ingest inject insert inspect install instruct
-    insure intercept interpret interrupt introduce invent invest invite invoice invoke issue join judge jump
-    keep kick kill label land launch lay lead learn lease leave lend let level license lift limit link list
-    listen load lock log look lower mail maintain make manage map mark mask match measure meet melt mend merge
-    message mine mint mirror mix model monitor mount move multiply mute name negotiate nominate note notify
-    number observe obtain offboard offer onboard open operate order organise outsource overdraw override
-    overwrite own pack package page paint pair park parse partition pass patch pause pay perform permit
-    persist pick pin ping place plan plant play plot point poll pool post prepare present preserve press
-    prevent price print prioritise probe process procure produce profile project promote prompt propose
-    protect prove provide provision prune publish pull pump purchase purge push put quantify quarantine query
-    question queue quote raise rank rate reach react read ready realise rebalance rebook rebuild recalculate
-    recall receive recharge recommend reconcile reconnect record recover recruit redeem redirect redrive
-    reduce refer refill refine reflect refresh refund refuse register regret reject relabel relay release
-    relocate remember remind remove rename render renew rent reopen reorder repair repeat replace replay
-    replenish reply report represent request require rerun resend reserve reset resize resolve respond restart
-    restock restore restrict resubmit resume retain retire retrain retrieve retry return reveal reverse revert
-    review revise revoke reward rewind rewrite ring roll rollback rotate round route run sample sanction save
-    say scale scan schedule score scrape screen scrub seal search secure see seed segment seize select sell
-    send sequence serialise serve set settle shake share sharpen shift ship show shrink shuffle shut sign
-    silence simplify sink size skip sleep slice slow smooth snapshot snooze solve sort source spawn speak
-    specify spend spin split sponsor spread squash stack staff stage stamp standardise start state stay steer
-    step stitch stock stop store stream strip study style submit subscribe substitute subtract suggest
-    summarise summarize supersede supervise supply support suppress survey suspend swap sweep switch sync
-    synchronise synthesise synthesize tag tail take talk tally target tax teach tell tend test throttle throw
-    tie tighten time toggle tokenise top total touch trace track trade train transcode transcribe transfer
-    transform transition transmit transport travel treat triage trigger trim trip troubleshoot trust try tune
-    turn tweak unblock underwrite undo unfreeze unlink unlock unmount unpack unpark unregister unset
-    unsubscribe update upgrade upload upsert use vaccinate validate value vary vend vent verify veto view
-    visit void vote wait wake walk warm warn wash watch weigh widen win wind wipe wire withdraw withhold work
-    wrap write yield zip
+    abandon abbreviate abolish abort absorb abstract accelerate accept access accommodate accompany accomplish
+    accuse achieve acknowledge acquire act activate adapt add address adjust administer admit adopt advance
+    advertise advise affirm agree aid aim alarm alert align allocate allot allow alter amass amend amplify
+    analyse anchor announce annul anonymise answer anticipate apologise appeal append apply appoint appraise
+    appreciate approach approve archive argue arm arrange arrest ascertain ask aspire assemble assert assess
+    assign assist associate assume assure attach attempt attend attest attract audit augment authorise
+    automate avert avoid await award babysit back backfill bake ban bandage bargain barter bathe beat begin
+    behave believe benchmark bend bid bill bind bisect blame bleach blend bless block blow bluff blur board
+    boil bolster bolt bombard bond book bookmark boost bootstrap borrow bother bottle bounce bow box brace
+    brake branch brand break breathe brew bridge brief brighten bring broadcast browse brush buffer build bump
+    bundle burn bury button buy bypass cache call calm cancel canvass capture care carry carve cast catalog
+    catalogue catch categorise cater caution cease celebrate censor centre certify chain chair challenge
+    change charge chart charter chase chat check cheer cherish chill choose chunk circle cite claim clamp
+    clarify clash clasp clean clear click climb clip clog clone close coach coalesce coat code coil collapse
+    collate collect color colour combine come command commemorate commence commend comment commission commit
+    communicate commute compact compare compensate compete compile complain complete comply compose comprehend
+    compress compromise compute concatenate conceal concede conceive conclude condemn condense conduct confer
+    configure confine confirm confiscate conform confront congratulate conjure connect consent conserve
+    consider consign consolidate constrain construct consult consume contact contest continue contract
+    contrast contribute control convene converse convert convey convince cook cool cooperate copy correct
+    correlate corroborate cost count cover crack craft cram crash crave crawl create credit critique crop
+    cross crosscheck crush cultivate curate curb cure curl curtail customise cut cycle damp dance dare darken
+    dash deactivate deal deauthorise debate debit debug deceive decelerate decide declare decline decode
+    decompress decouple decrease decrypt deduce deduct deduplicate deepen deescalate defeat defend defer
+    define deflate deflect defragment defrost defuse degrade delay delegate delete deliberate delimit delist
+    deliver delve demand demonstrate demote denote deny depart depict deplete deploy deposit deprecate deprive
+    derail dereference derive descend describe deserialise design desire destroy detach detect deter determine
+    develop devise devote diagnose dial dictate diff differ digest dilute dim dine dip direct disable disagree
+    disappear disarm disband disburse discard discharge disclaim disclose disconnect discourage discover
+    discriminate discuss disguise disinfect dismantle dismiss dispatch dispel disperse displace display
+    dispose disprove dispute disqualify disregard disrupt dissect dissolve distil distill distinguish
+    distribute divert divide do dock document double doubt download draft drag drain draw dream dress drift
+    drill drink drive drop drown dry dump duplicate dwell dye earn ease eat eavesdrop echo edit eject
+    elaborate elect elicit eliminate embed emit emphasise employ empty emulate enable enact enclose encode
+    encounter encourage encrypt end endorse endow endure energise enforce engage enhance enjoy enlarge enlist
+    enqueue enquire enrich enrol enroll ensure entail enter entertain entitle enumerate envision equip
+    eradicate erase erect escalate escape escort establish estimate etch evacuate evade evaluate evict evolve
+    exaggerate examine exceed excel except exchange excite exclaim exclude excuse execute exempt exercise
+    exert exhaust exhibit exist exit exonerate expand expect expedite experiment expire explain explode
+    exploit explore export expose express expunge extend extinguish extract extradite extrapolate extrude
+    facilitate fade fail fake fall familiarise fan fasten favor favour fear federate feed fence ferment
+    fertilise fetch fight file fill fillet film filter finalise finance find fine fingerprint finish fire fit
+    fix flag flatten flatter flavour flee flex flip float flood flow fluctuate flush fly focus foil fold
+    follow forbid force forecast foreclose forge forget forgive fork form format formulate fortify forward
+    foster found fragment frame free freeze fry fuel fulfil fulfill fumigate fund furnish further fuse gain
+    gamble garnish gather gauge gaze generalise get gift give glance glaze glean glow glue go govern grab
+    grade graduate graft grant graph grasp grate grease greet grill grind grip groom group grow guarantee
+    guard guess guide hail halt hammer handle hang happen harden harm harmonise harvest hash hatch haul heal
+    hear heat heed help herd hesitate hibernate hide highlight hijack hinder hint hire hit hoist hold honor
+    honour hop hope host hover hug humidify hunt hurry hydrate hypothesise identify idle ignore illuminate
+    illustrate imagine imitate immunise impact impair impeach impede impersonate implement imply import impose
+    impound impress imprint improve impute incite incline include incorporate increase increment incubate
+    incur indemnify index indicate induce infect infer infiltrate inflate influence inform ingest inherit
+    inhibit initial initialise initiate inject injure innovate inquire inscribe insert insist inspect inspire
+    install instantiate institute instruct insure integrate intend intensify interact intercede intercept
+    interleave intern interpolate interpret interrupt intersect intervene interview intimidate introduce
+    inundate invade invalidate invent invest investigate invite invoice invoke irrigate isolate issue itemise
+    iterate jam jettison jog join jot journal judge juggle jump justify juxtapose keep kick kill kiss kneel
+    knit knock know label lament laminate land lapse lash last laugh launch launder lay lead lean leap learn
+    lease leave lend let level leverage levy liaise liberate license lick lie lift lighten like limit line
+    linger link lint liquidate list listen litigate live load loan localise locate lock lodge log look loop
+    loosen loot lose love lower lubricate lump lure magnify mail maintain make manage mandate mangle
+    manipulate manufacture map march marinate mark marry marshal mask match mature maximise mean measure
+    mediate meditate meet melt memoize memorise mend mention merge mesh message migrate milk mill mimic mine
+    minify minimise mint mirror misplace miss mitigate mix mobilise mock model moderate modernise modify
+    modulate mold monetise monitor motivate mould mount mourn move mow muffle mull multicast multiplex
+    multiply munch mutate mute nag name nap narrate narrow navigate need neglect negotiate nest neutralise
+    nominate normalise note notify nudge nullify number nurse nurture obey obfuscate oblige obscure observe
+    obstruct obtain occupy occur offboard offend offer offset oil omit onboard ooze open operate oppose opt
+    optimise orbit orchestrate order organise orient originate oust outbid outline output outrank outsource
+    overcome overdraw overhaul overlay overload overlook override overrule oversee overtake overwrite owe own
+    oxidise pack package pad page paginate paint pair palpate pan paraphrase pardon park parse partake
+    partition pass paste patch patent patrol pause pave pay peel penalise penetrate perceive perfect perforate
+    perform perish permit perpetuate persevere persist personalise persuade peruse phase phrase pick pickle
+    pierce pile pilot pin ping pinpoint pioneer pipe pitch pivot place plan plant play pledge plot plough plow
+    plug plunge poach point poison polish poll pollinate pollute pool populate portray position possess post
+    postpone pour powder practice practise praise pray preach precede precheck predict prefer prefetch prefix
+    preheat preload prepare prescribe present preserve preset preside press pretend prevail prevent preview
+    price prick prime print prioritise privatise probe proceed process proclaim procrastinate procure prod
+    produce profile profit prohibit project prolong promote prompt pronounce proofread propagate propel
+    propose prosecute prospect prosper protect protest protrude prove provide provision prune pry publish pull
+    pulverise pump punch punctuate punish purchase purge purify pursue push put quadruple qualify quantify
+    quarantine quell quench query question queue quicken quit quote race radiate rain raise rally randomise
+    rank ransom rate rationalise ravage reach react read ready realise reap rear reason reassure rebalance
+    rebook rebuild rebuke recalculate recall recap receive recharge recite reckon reclaim recline recognise
+    recommence recommend recompute reconcile reconnect record recount recover recruit rectify recur recycle
+    redact redeem redeploy redesign redirect redo redrive reduce reel reenact reevaluate reexamine refactor
+    refer refill refinance refine refit reflect refresh refuel refund refurbish refuse refute regain regard
+    regenerate register regress regret regulate rehabilitate rehearse reign reimburse reindex reinforce
+    reinstate reinvest reissue reiterate reject rejoice rejoin relabel relate relax relay relearn release
+    relieve relinquish relocate rely remain remake remark remediate remedy remember remind reminisce remit
+    remodel remove rename render renegotiate renew renounce renovate rent reopen reorder reorganise repair
+    repay repeat repel rephrase replace replay replenish replicate reply report reposition represent reprice
+    reprint reprocess reproduce reprogram repurpose request require rerun rescale reschedule rescind rescue
+    research resell resemble resend resent reserve reset reside resign resist resize resolve resort respect
+    respond rest restart restock restore restrict resubmit resume resurrect retail retain retaliate retarget
+    retell rethink retire retool retrace retract retrain retreat retrieve retrigger retrofit retry return
+    retype reunite reuse revalidate revamp reveal revere reverse revert review revise revisit revive revoke
+    revolve reward rewind reword rework rewrite rid ride ring rinse rise risk rival roam roast rob rock roll
+    rollback root rot rotate round route rub ruin rule run rush sabotage sacrifice sail salute salvage sample
+    sanction sand sanitise satisfy saturate save saw say scald scale scan scare scatter schedule scold scope
+    score scour scout scramble scrape scratch scream screen scroll scrub sculpt seal search secure see seed
+    seek seem segment segregate seize select sell send separate sequence sequester serialise serve set settle
+    sew shade shake shape share sharpen shave shed shell shelter shelve shield shift shine ship shock shoot
+    shop shorten shout shove shovel show showcase shred shrink shrug shuffle shun shut sidestep sieve sift
+    sign signal signify silence simmer simplify simulate sing sink sit situate size sketch skim skip slam slap
+    slay sleep slice slide slip slope slow smash smell smile smoke smooth smuggle snapshot sneak sniff snip
+    snooze soak soar sober socialise soften solder solicit solidify solve soothe sort sound source span spare
+    spark spawn speak spearhead specify spell spend spill spin spit splice split spoil sponsor spool spray
+    spread spring sprinkle sprint squash squeeze stab stabilise stack stage stain stall stamp stand
+    standardise staple stare start starve stash stay steer stem stencil step sterilise stick stiffen stifle
+    stimulate sting stipulate stir stitch stock stoke stop store stow straighten strap strategise stream
+    strengthen stress stretch strike string strip strive struggle study stuff stumble stun style subdivide
+    subdue subject sublet submerge submit subscribe subsidise substitute subtract succeed sue suffer suffice
+    suggest suit summarise summarize summon supersede supervise supplement supply support suppose suppress
+    surf surface surpass surprise surrender surround survey survive suspect suspend sustain swallow swap swear
+    sweat sweep sweeten swim swing switch symbolise sympathise sync synchronise synthesise synthesize tabulate
+    tack tackle tag tail tailor taint take talk tally tame tamper tan tap tape tare target taste tax teach
+    tear tease teleport televise tell tempt tend terminate test thank thaw thicken thin think threaten thrive
+    throttle throw thrust thwart tick tickle tidy tie tighten tilt time tint tip tire toast toggle tokenise
+    tolerate top torture toss total touch tour tow trace track trade trail train transact transcode transcribe
+    transfer transform transition transmit transplant transport trap trash travel traverse tread treat triage
+    trick trickle trigger trim trip triple trouble troubleshoot truncate trust try tuck tug tumble tune turn
+    tutor tweak tweet twist unbind unblock unbox unclog uncover underline undermine understand undertake
+    underwrite undo unearth unfold unfollow unfreeze unify uninstall unite unlike unlink unload unlock unmask
+    unmount unmute unpack unpark unpause unplug unravel unregister unroll unseal unset unstick unsubscribe
+    untie unveil unwind unwrap unzip update upgrade uphold upload uproot upsert urge use usher utilise utter
+    vacate vaccinate vacuum validate value vanish vary vectorise veil vend vent venture verbalise verify veto
+    vibrate vie view violate visit visualise vocalise void volunteer vote vouch wade wager wait waive wake
+    walk wander want ward warm warn warrant wash waste watch wave weaken wean wear weave wed weed weep weigh
+    welcome weld wheel whip whisk whisper whitelist whiten widen wield win wind wipe wire wish withdraw wither
+    withhold withstand witness wonder woo work worry worsen worship wrap wreck wrestle wring write yell yield
+    zip zoom
     """
 )
 NOUNS_IN_ATE = _words(
