@@ -6,7 +6,7 @@ import pytest
 
 from antiphon import Command, Event, Message, Reply
 from antiphon.codecs.message_names import misnamed
-from antiphon.codecs.words import NOT_PAST, NOUNS_IN_ATE, PAST, VERBS
+from antiphon.codecs.words import NOT_PAST, NOT_VERBS, PAST, VERBS
 from antiphon.lifecycle import DeadLetter
 
 
@@ -71,6 +71,6 @@ def test_a_reply_may_have_any_name() -> None:
 
 
 def test_the_lists_of_words_hold_words_and_do_not_contradict_each_other() -> None:
-    assert all(word.isalpha() and word.islower() for words in (VERBS, PAST, NOT_PAST, NOUNS_IN_ATE) for word in words)
+    assert all(word.isalpha() and word.islower() for words in (VERBS, PAST, NOT_PAST, NOT_VERBS) for word in words)
     assert not PAST & NOT_PAST
-    assert not VERBS & NOUNS_IN_ATE
+    assert not VERBS & NOT_VERBS

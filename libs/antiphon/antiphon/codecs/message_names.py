@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable
 
 from antiphon.codecs.refusals import Refusal
-from antiphon.codecs.words import NOT_PAST, NOUNS_IN_ATE, PAST, VERBS
+from antiphon.codecs.words import NOT_PAST, NOT_VERBS, PAST, VERBS
 from antiphon.messages import Command, Event, Message, command_name
 
 _PREFIXES = ("auto", "de", "dis", "mis", "pre", "re", "un")
@@ -46,7 +46,7 @@ def is_imperative(word: str) -> bool:
     for prefix in _PREFIXES:
         if word.startswith(prefix) and word.removeprefix(prefix) in VERBS:
             return True
-    return bool(re.fullmatch(r"[a-z]{2,}(ise|ize|yse|yze|ify|ate)", word)) and word not in NOUNS_IN_ATE
+    return bool(re.fullmatch(r"[a-z]{2,}(ise|ize|yse|yze|ify|ate)", word)) and word not in NOT_VERBS
 
 
 def is_past(word: str) -> bool:

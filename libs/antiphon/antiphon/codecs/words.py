@@ -144,9 +144,12 @@ VERBS = _words(
     zip zoom
     """
 )
-NOUNS_IN_ATE = _words(
+# what ends like a verb and is none
+NOT_VERBS = _words(
     """
-    candidate certificate climate corporate date gate inmate mate plate private template
+    candidate certificate chocolate climate concise corporate date enterprise estate expertise fate franchise
+    gate inmate mate merchandise noise otherwise paradise plate precise premise private prize senate state
+    syndicate template wise
     """
 )
 # past tenses and participles that do not end in -ed
