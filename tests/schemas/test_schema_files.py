@@ -17,6 +17,7 @@ from antiphon.codecs.schema_files import PLATFORM, difference, file_of, messages
 from services.messages.processors import DataProcessed
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
+RELEASED = set(SCHEMAS.glob("*/released/*/*.avsc"))
 
 
 def every_message() -> list[type[Message]]:
@@ -38,14 +39,15 @@ def test_every_file_is_valid_avro_under_the_name_of_its_path() -> None:
     for path in SCHEMAS.rglob("*.avsc"):
         parsed = parse_schema(json.loads(path.read_text("utf-8")))
         assert isinstance(parsed, dict)
-        assert parsed["name"] == f"antiphon.{path.parent.name.replace('-', '_')}.{path.stem}"
+        home, *_, name = path.relative_to(SCHEMAS).parts[:-1] if path in RELEASED else (path.parent.name, path.stem)
+        assert parsed["name"] == f"antiphon.{home.replace('-', '_')}.{name}"
 
 
 def test_writing_again_changes_nothing(copy: Path) -> None:
     before = {path: path.read_bytes() for path in copy.rglob("*.avsc")}
     written = write_schemas(every_message(), copy)
     assert {path: path.read_bytes() for path in copy.rglob("*.avsc")} == before
-    assert set(written) == set(before)
+    assert set(written) == set(before) - {copy / path.relative_to(SCHEMAS) for path in RELEASED}
     assert len(written) == len(every_message()) + len(PLATFORM)
 
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
-from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, to_jsonable_python
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from antiphon.errors import ConfigurationError
 
 PREFIX = "ANTIPHON_"
+MASK = "********"
+_HARMLESS = ("security.protocol", "sasl.mechanism", "sasl.mechanisms", "client.id", "ssl.ca.location")
 
 
 def _has_port(url: str) -> bool:
@@ -101,3 +106,72 @@ def _mistake(found: ErrorDetails) -> str:
     shown = field not in Settings.model_fields or Settings.model_fields[field].repr
     value = f", not {found['input']!r}" if shown else ""
     return f"{PREFIX}{field.upper()}: {found['msg']}{value}"
+
+
+class Explained(NamedTuple):
+    """A setting as it holds in this process: the variable that sets it, its value, where that comes from.
+
+    What may be a secret is masked in the value, unless it is the default.
+    """
+
+    variable: str
+    value: object
+    source: Literal["default", ".env", "environment"]
+    description: str
+
+
+def explain(settings: Settings) -> Iterator[Explained]:
+    """Every setting, in the order of the class."""
+    kind = type(settings)
+    environment, file = EnvSettingsSource(kind)(), DotEnvSettingsSource(kind)()
+    values = settings.model_dump(mode="json")
+    for name, field in kind.model_fields.items():
+        keys = {name, *_variables(name, field)}
+        source: Literal["default", ".env", "environment"] = "default"
+        if keys & environment.keys():
+            source = "environment"
+        elif keys & file.keys():
+            source = ".env"
+        value = values[name] if field.repr or source == "default" else _masked(values[name])
+        yield Explained(_variables(name, field)[0], value, source, field.description or "")
+
+
+def example() -> str:
+    """The text of `.env.example`: every variable with its default, so that a copy of it changes nothing."""
+    lines = ["# Every setting with its default. Copy to .env and change what differs; the environment wins over it."]
+    for name, field in Settings.model_fields.items():
+        default = to_jsonable_python(None if field.default_factory else field.default)
+        text = "" if default is None else default if isinstance(default, str) else json.dumps(default)
+        lines += ["", f"# {field.description}", f"{_variables(name, field)[0]}={text}"]
+    return "\n".join(lines) + "\n"
+
+
+def _variables(name: str, field: FieldInfo) -> list[str]:
+    """The variables that set a field, the first one first."""
+    alias = field.validation_alias
+    found = [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else []
+    return found or [alias if isinstance(alias, str) else f"{PREFIX}{name.upper()}"]
+
+
+def _harmless(name: str, value: object) -> bool:
+    """Whether one of the client's own settings may be shown: of texts the known ones, of numbers most."""
+    return name in _HARMLESS or not (isinstance(value, str) or "password" in name or "secret" in name)
+
+
+def _masked(value: object) -> object:
+    """The value without what only its owner may know; all of it if that cannot be told apart."""
+    if isinstance(value, Mapping):
+        return {key: each if _harmless(str(key), each) else MASK for key, each in value.items()}
+    if not isinstance(value, str) or "://" not in value:
+        return MASK
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return MASK
+    if value.count("@") != parts.netloc.count("@") or value.count("@") > 1 or parts.fragment:
+        return MASK  # a password with a sign of its own in it: no telling where it ends
+    user, at, place = parts.netloc.rpartition("@")
+    name, colon, _ = user.partition(":")
+    masked = f"{name}:{MASK}" if colon else name
+    query = "&".join(f"{pair.partition('=')[0]}={MASK}" for pair in parts.query.split("&")) if parts.query else ""
+    return f"{parts.scheme}://{masked}{at}{place}{parts.path}" + (f"?{query}" if query else "")

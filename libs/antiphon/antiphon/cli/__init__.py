@@ -1,6 +1,7 @@
-"""The command line: `antiphon run`, `dev`, `send`, `status`, `topics`, `schemas`, `gateway`, `projector`.
+"""The command line: `antiphon run`, `dev`, `send`, `status`, `topics`, `schemas`, `config`, `gateway`, `projector`.
 
-Exit codes: 0 all went well; 1 the command failed; 2 wrong usage or input; 3 the cluster or the gateway is out of reach.
+Exit codes: 0 all went well; 1 the command failed, or a check found something; 2 wrong usage or input; 3 the cluster,
+the database or the gateway is out of reach.
 """
 
 from antiphon.cli.main import main

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from antiphon.errors import (
@@ -25,6 +27,18 @@ FAILED, WRONG_INPUT, OUT_OF_REACH = 1, 2, 3
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
 P = ParamSpec("P")
+
+
+def exit_codes(failed: str = "the command failed") -> str:
+    """The last line of a verb's help; `failed` says what 1 means there."""
+    return f"Exit codes: 0 all well; 1 {failed}; 2 wrong usage or input; 3 no cluster, database or gateway reached."
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show people on a terminal that something takes its time; programs see nothing."""
+    with err.status(what):
+        yield
 
 
 def exit_code(error: AntiphonError) -> int:
@@ -64,14 +78,26 @@ def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_json: boo
         return
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in rows:
-        table.add_row(*(str(row.get(column, "")) for column in columns))
+        table.add_row(*(escape(str(row.get(column, ""))) for column in columns))
+    out.print(table)
+
+
+def show_value(value: Mapping[str, Any], *, as_json: bool) -> None:
+    """One thing: a line for each of its fields on a terminal, JSON for programs and wherever else it goes."""
+    if as_json or not out.is_terminal:
+        show_json(value)
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, each in value.items():
+        shown = each if isinstance(each, str) else json.dumps(each, default=str, ensure_ascii=False)
+        table.add_row(escape(name), escape(shown))
     out.print(table)
 
 
 def show_json(value: object) -> None:
     """One value as JSON."""
     json.dump(value, sys.stdout, indent=2, default=str, ensure_ascii=False)
-    print()
+    print(flush=True)  # a program that reads it may wait for it while the verb runs on
 
 
 def read_argument(text: str) -> str:

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from antiphon import bootstrap
 from antiphon.app import App
-from antiphon.cli.console import err
+from antiphon.cli.console import err, show_json
 from antiphon.codecs.avro import AvroCodec
 from antiphon.embedded import Embedded
 from antiphon.gateway.app import gateway
@@ -48,7 +48,7 @@ def development(apps: Sequence[App], settings: Settings) -> Iterator[tuple[str, 
             telemetry.close()
 
 
-def run_dev(apps: Sequence[App], settings: Settings) -> int:
+def run_dev(apps: Sequence[App], settings: Settings, *, as_json: bool = False) -> int:
     """Run until SIGTERM or Ctrl-C. The log is in memory, so the read side begins anew each time as well."""
     bootstrap.begin_process(settings)
     stop = bootstrap.until_signalled()
@@ -56,6 +56,8 @@ def run_dev(apps: Sequence[App], settings: Settings) -> int:
         own = settings.model_copy(update={"database_url": f"sqlite:///{folder}/dev.sqlite3"})
         url, metrics = stack.enter_context(development(apps, own))
         services = ", ".join(app.service for app in apps)
+        if as_json:
+            show_json({"services": [app.service for app in apps], "gateway": url, "metrics": metrics})
         err.print(f"[bold]antiphon dev[/]: {services}\n  gateway  {url}  (try {url}/docs)\n  metrics  {metrics}")
         stop.wait()
     return 0

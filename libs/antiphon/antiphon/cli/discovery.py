@@ -15,26 +15,40 @@ from antiphon.errors import ConfigurationError
 
 def named_packages(folder: Path) -> list[str]:
     """`[tool.antiphon] apps` of the pyproject.toml in this folder; none without one."""
+    return listed(folder, "apps", 'packages, such as ["services"]')
+
+
+def listed(folder: Path, key: str, what: str) -> list[str]:
+    """A list of texts under `[tool.antiphon]` of the pyproject.toml in this folder; empty where there is none.
+
+    `what` says in a refusal (ConfigurationError) what it is a list of.
+    """
     file = folder / "pyproject.toml"
     if not file.exists():
         return []
     try:
-        found = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("antiphon", {}).get("apps", [])
+        found = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("antiphon", {}).get(key, [])
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError([f"{file} is not TOML: {error}"]) from None
     if not isinstance(found, list):
-        raise ConfigurationError([f'{file}: [tool.antiphon] apps must be a list of packages, such as ["services"]'])
+        raise ConfigurationError([f"{file}: [tool.antiphon] {key} must be a list of {what}"])
     return [str(name) for name in found]
 
 
-def find_apps(packages: Sequence[str], folder: Path) -> list[App]:
-    """The apps of these packages (those of the pyproject.toml if none are named), importable from `folder`."""
-    _import_from(folder)
+def chosen_packages(packages: Sequence[str], folder: Path) -> list[str]:
+    """These packages, or those of the pyproject.toml if there are none (ConfigurationError if that has none either)."""
     names = list(packages) or named_packages(folder)
     if not names:
         raise ConfigurationError(
             ["no apps are named: give --app PACKAGE, or write `[tool.antiphon] apps = [...]` into pyproject.toml"]
         )
+    return names
+
+
+def find_apps(packages: Sequence[str], folder: Path) -> list[App]:
+    """The apps of these packages (those of the pyproject.toml if none are named), importable from `folder`."""
+    _import_from(folder)
+    names = chosen_packages(packages, folder)
     return list(dict.fromkeys(app for name in names for app in _apps_below(name)))
 
 

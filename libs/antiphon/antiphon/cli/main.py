@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from antiphon import __version__, bootstrap
 from antiphon.catalogue import Catalogue
-from antiphon.cli import schemas, topics
-from antiphon.cli.console import WRONG_INPUT, clearly, err, fail, read_argument, show_json
-from antiphon.cli.discovery import find_apps, load_app
-from antiphon.cli.options import Apps, Wait, catalogue, quiet_settings
+from antiphon.cli import config, schemas, topics
+from antiphon.cli.console import WRONG_INPUT, clearly, err, exit_codes, fail, read_argument, show_value, waiting
+from antiphon.cli.discovery import chosen_packages, find_apps, load_app
+from antiphon.cli.options import Apps, AsJson, Wait, catalogue, quiet_settings
 from antiphon.client import SubmitOptions
 from antiphon.lifecycle import FINAL
 from antiphon.messages import Command, invalid
@@ -26,12 +26,13 @@ Priority = Literal["critical", "high", "normal", "low"]
 
 cli = typer.Typer(
     help="Call and response for agents on Kafka. Settings: ANTIPHON_… in the environment or in .env.",
-    epilog="Exit codes: 0 all well; 1 the command failed; 2 wrong usage or input; 3 no cluster or gateway reached.",
+    epilog=exit_codes(),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 cli.add_typer(topics.cli, name="topics")
 cli.add_typer(schemas.cli, name="schemas")
+cli.add_typer(config.cli, name="config")
 
 
 def _show_version(wanted: bool) -> None:
@@ -47,7 +48,7 @@ def antiphon(
     """Call and response for agents on Kafka."""
 
 
-@cli.command()
+@cli.command(epilog=exit_codes("it did not end cleanly"))
 @clearly
 def run(app: Annotated[str, typer.Argument(help="MODULE:VARIABLE, as in services.processors.app:app")]) -> None:
     """Run one service until SIGTERM."""
@@ -56,16 +57,25 @@ def run(app: Annotated[str, typer.Argument(help="MODULE:VARIABLE, as in services
     raise SystemExit(bootstrap.run_service(service, Catalogue([service], bootstrap.installation(settings)), settings))
 
 
-@cli.command()
+@cli.command(epilog=exit_codes("it did not end cleanly"))
 @clearly
-def dev(app: Apps = None) -> None:
+def dev(
+    app: Apps = None,
+    reload: Annotated[bool, typer.Option("--reload", help="start again when a source file changes")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Run everything in this process on the embedded broker, with the gateway: nothing else is needed."""
+    folder = Path.cwd()
+    if reload:
+        from antiphon.cli.reloading import run_reloading
+
+        raise SystemExit(run_reloading(chosen_packages(app or [], folder), folder, ["--json"] if as_json else []))
     from antiphon.cli.development import run_dev
 
-    raise SystemExit(run_dev(find_apps(app or [], Path.cwd()), read_settings()))
+    raise SystemExit(run_dev(find_apps(app or [], folder), read_settings(), as_json=as_json))
 
 
-@cli.command()
+@cli.command(epilog=exit_codes())
 @clearly
 def gateway(app: Apps = None) -> None:
     """Serve the REST gateway until SIGTERM."""
@@ -75,7 +85,7 @@ def gateway(app: Apps = None) -> None:
     raise SystemExit(run_gateway(catalogue(app, settings), settings))
 
 
-@cli.command()
+@cli.command(epilog=exit_codes())
 @clearly
 def projector(app: Apps = None) -> None:
     """Fold the log into the read side until SIGTERM."""
@@ -83,7 +93,7 @@ def projector(app: Apps = None) -> None:
     raise SystemExit(bootstrap.run_projector(catalogue(app, settings), settings))
 
 
-@cli.command()
+@cli.command(epilog=exit_codes())
 @clearly
 def send(
     command: Annotated[str, typer.Argument(help="process_data or ProcessData")],
@@ -95,13 +105,16 @@ def send(
     correlation: Annotated[str | None, typer.Option(help="what it belongs to, an order number say")] = None,
     priority: Annotated[Priority, typer.Option(help="how urgent it is")] = "normal",
     app: Apps = None,
+    as_json: AsJson = False,
 ) -> None:
     """Send a command straight to Kafka; prints its id, or with --wait its answer."""
     settings = quiet_settings()
     known = catalogue(app, settings)
     message = parse(known.command(command), read_argument(parameters))
     options = SubmitOptions(command_id=command_id, correlation_id=correlation, priority=priority)
-    show_json(asyncio.run(_send(known, settings, message, wait, options)))
+    with waiting(f"waiting for the answer, {wait} at most" if wait else "sending"):
+        answer = asyncio.run(_send(known, settings, message, wait, options))
+    show_value(answer, as_json=as_json)
 
 
 def parse(kind: type[Command[Any]], text: str) -> Command[Any]:
@@ -122,20 +135,22 @@ async def _send(
         return {} if reply is None else json.loads(reply.model_dump_json())
 
 
-@cli.command()
+@cli.command(epilog=exit_codes("the command has failed, or not ended within --wait"))
 @clearly
 def status(
     command_id: Annotated[UUID, typer.Argument(help="as `send` or the gateway gave it")],
     wait: Wait = None,
     url: Annotated[str | None, typer.Option(help="the gateway; http://127.0.0.1:8003 unless set otherwise")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """What has become of a command, as the gateway knows it."""
     from antiphon.cli.remote import command_status, gateway_url
 
-    found = command_status(url or gateway_url(quiet_settings()), command_id, wait)
+    with waiting(f"waiting for its end, {wait} at most" if wait else "asking the gateway"):
+        found = command_status(url or gateway_url(quiet_settings()), command_id, wait)
     if found is None:
         fail(f"the gateway knows no command {command_id}", WRONG_INPUT)
-    show_json(found)
+    show_value(found, as_json=as_json)
     state = found.get("status")
     if wait and state not in FINAL:
         err.print(f"it has not ended within {wait}", markup=False, highlight=False)

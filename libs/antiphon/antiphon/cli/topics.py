@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from contextlib import closing
+from enum import StrEnum
+from typing import Annotated
 
 import typer
 
 from antiphon import bootstrap
-from antiphon.cli.console import clearly, err, show
+from antiphon.cli.console import clearly, err, exit_codes, out, show, waiting
 from antiphon.cli.options import Apps, AsJson, catalogue, quiet_settings
+from antiphon.settings import read_settings
 
-cli = typer.Typer(help="The topics of the installation.", no_args_is_help=True)
+cli = typer.Typer(help="The topics of the installation.", no_args_is_help=True, epilog=exit_codes())
 
 
-@cli.command()
+class Format(StrEnum):
+    """What `export` writes."""
+
+    STRIMZI = "strimzi"
+    KAFKA_TOPICS = "kafka-topics"
+
+
+@cli.command(epilog=exit_codes("a topic that exists has other partitions"))
 @clearly
 def apply(app: Apps = None, as_json: AsJson = False) -> None:
     """Make the declared topics that are missing; what exists is left as it is."""
     settings = quiet_settings()
     known = catalogue(app, settings)
-    with closing(bootstrap.admin(settings)) as admin:
+    with waiting("making topics"), closing(bootstrap.admin(settings)) as admin:
         before = admin.topics()
         missing = [plan for plan in known.plans() if plan.name not in before]
         if missing:
@@ -36,13 +46,58 @@ def apply(app: Apps = None, as_json: AsJson = False) -> None:
     raise SystemExit(1 if wrong else 0)
 
 
-@cli.command("list")
+@cli.command(epilog=exit_codes("something is missing or differs"))
+@clearly
+def plan(app: Apps = None, as_json: AsJson = False) -> None:
+    """What `apply` would make, and in what the topics that exist differ from what is declared; changes nothing."""
+    from antiphon.cli.topic_plan import steps
+
+    settings = quiet_settings()
+    known = catalogue(app, settings)
+    with waiting("asking the cluster"), closing(bootstrap.admin(settings)) as admin:
+        found = steps(known.plans(), admin.topics())
+    rows = [step.row() for step in found]
+    open_ = [step for step in found if step.action != "none"]
+    if not as_json:
+        rows = [{**row, "differences": "; ".join(step.differences)} for row, step in zip(rows, found, strict=True)]
+    show(rows, ("topic", "action", "partitions", "differences"), as_json=as_json)
+    if not as_json and not open_:
+        out.print("nothing to do")
+    raise SystemExit(1 if open_ else 0)
+
+
+@cli.command(epilog=exit_codes())
+@clearly
+def export(
+    app: Apps = None,
+    format_: Annotated[Format, typer.Option("--format", help="Strimzi resources, or lines of Kafka's own tool")] = (
+        Format.STRIMZI
+    ),
+    cluster: Annotated[str, typer.Option(help="Strimzi's name of the Kafka cluster")] = "kafka",
+    replicas: Annotated[int | None, typer.Option(min=1, max=32_767, help="else the cluster's default")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the declared topics for another tool to make; no cluster is asked. With --json, as `plan` has them."""
+    from antiphon.cli.topic_export import kafka_topics, strimzi
+
+    settings = read_settings()
+    plans = catalogue(app, settings).plans()
+    if as_json:
+        rows = [{"topic": each.name, "partitions": each.partitions, "settings": dict(each.settings)} for each in plans]
+        show(rows, (), as_json=True)
+    elif format_ is Format.STRIMZI:
+        print(strimzi(plans, cluster, replicas), end="")
+    else:
+        print(kafka_topics(plans, settings.bootstrap_servers, replicas), end="")
+
+
+@cli.command("list", epilog=exit_codes())
 @clearly
 def list_(app: Apps = None, as_json: AsJson = False) -> None:
     """Every declared topic, and how the cluster has it."""
     settings = quiet_settings()
     known = catalogue(app, settings)
-    with closing(bootstrap.admin(settings)) as admin:
+    with waiting("asking the cluster"), closing(bootstrap.admin(settings)) as admin:
         found = admin.topics()
     rows = [
         {

@@ -47,7 +47,7 @@ def write_schemas(classes: Iterable[type[Message]], folder: Path) -> list[Path]:
 
     Nothing is written if any class cannot be, and nothing is removed.
     """
-    texts = {path: show(kind) for path, kind in _files(classes, folder).items()}
+    texts = {path: show(kind) for path, kind in files_of(classes, folder).items()}
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
@@ -56,21 +56,23 @@ def write_schemas(classes: Iterable[type[Message]], folder: Path) -> list[Path]:
 
 def difference(classes: Iterable[type[Message]], folder: Path) -> list[str]:
     """One line for every file that is missing, differs from its class (and in what), or has no class."""
-    expected = _files(classes, folder)
+    expected = files_of(classes, folder)
     wrong = []
     for path, kind in expected.items():
         if not path.exists():
             wrong.append(f"{path} is missing: run `antiphon schemas write`")
         elif path.read_text("utf-8") != show(kind):
             wrong.append(f"{path} differs from its class in {_where(path, kind)}: review `antiphon schemas write`")
-    for path in sorted(folder.rglob("*.avsc")):
+    for path in sorted(set(folder.rglob("*.avsc")) - set(folder.glob("*/released/*/*.avsc"))):
         if path not in expected:
-            wrong.append(f"{path} belongs to no message class: remove it if nothing was ever written with it")
+            kept = (path.parent / "released" / path.stem).exists()
+            when = "its released versions stay where they are" if kept else "if nothing was ever written with it"
+            wrong.append(f"{path} belongs to no message class: remove it{';' if kept else ''} {when}")
     return wrong
 
 
-def _files(classes: Iterable[type[Message]], folder: Path) -> dict[Path, type[Message]]:
-    """File -> class; two classes of one name on the wire are a ConfigurationError."""
+def files_of(classes: Iterable[type[Message]], folder: Path) -> dict[Path, type[Message]]:
+    """File -> class, with the platform's own; two classes of one name on the wire are a ConfigurationError."""
     found: dict[Path, type[Message]] = {}
     for kind in sorted({*classes, *PLATFORM}, key=lambda each: (each.type_name(), each.__module__)):
         other = found.setdefault(file_of(kind, folder), kind)
