@@ -72,7 +72,19 @@ def _binaries() -> Path:
 def _private(binaries: Path, folder: Path) -> Iterator[str]:
     account = _account(folder)
     store, port = folder / "data", free_port()
-    new = [binaries / "initdb", "-D", store, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+    new = [
+        str(binaries / "initdb"),
+        "-D",
+        str(store),
+        "-U",
+        "postgres",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--locale=C",
+        "--no-sync",
+    ]
     made = subprocess.run(new, cwd=folder, capture_output=True, text=True, timeout=50, **account)
     if made.returncode:
         raise PostgresMissing(f"initdb failed: {made.stderr.strip()[-500:]}")
@@ -80,7 +92,7 @@ def _private(binaries: Path, folder: Path) -> Iterator[str]:
     options = [text for name, value in settings.items() for text in ("-c", f"{name}={value}")]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
-            [*_ended_with_us(), binaries / "postgres", "-D", store, *options],
+            [*_ended_with_us(), str(binaries / "postgres"), "-D", str(store), *options],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,
