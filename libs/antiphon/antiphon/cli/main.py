@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from antiphon import __version__, bootstrap
 from antiphon.catalogue import Catalogue
-from antiphon.cli import schemas, topics
+from antiphon.cli import commands, schemas, topics
 from antiphon.cli.console import WRONG_INPUT, clearly, err, fail, read_argument, show_json
 from antiphon.cli.discovery import find_apps, load_app
 from antiphon.cli.options import Apps, Wait, catalogue, quiet_settings
@@ -30,6 +30,7 @@ cli = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+cli.add_typer(commands.cli, name="commands")
 cli.add_typer(topics.cli, name="topics")
 cli.add_typer(schemas.cli, name="schemas")
 
