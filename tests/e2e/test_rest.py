@@ -87,7 +87,7 @@ def test_a_failed_command_says_code_class_message_and_cause(http: httpx.Client) 
     cause = {"error_class": "ValueError", "message": "invalid literal for int() with base 10: 'vase'"}
     assert found["error"] == {
         "code": "failed",
-        "error_class": "Permanent",
+        "error_class": "antiphon.errors.Permanent",
         "message": "vase broke",
         "retryable": False,
         "causes": [cause],
@@ -135,7 +135,7 @@ def test_waiting_and_running_are_limited(http: httpx.Client) -> None:
     late = ended(http, http.post("/commands/submit", json=body))
     assert (late["status"], late["error"]["code"]) == ("timed_out", "timeout")
     endless = ended(http, submit(http, "linger", {"piece": "novel"}))
-    assert (endless["status"], endless["error"]["error_class"]) == ("timed_out", "HandlerTimeout")
+    assert (endless["status"], endless["error"]["error_class"]) == ("timed_out", "antiphon.errors.HandlerTimeout")
 
 
 @pytest.mark.promise("S0-05")

@@ -161,7 +161,11 @@ def test_what_a_worker_does_is_read_back(reading: Reading) -> None:
     assert (completed.processor or "").endswith("process")
     assert (failed.status, failed.result) == ("failed", None)
     assert failed.error is not None
-    assert (failed.error.error_class, failed.error.message, failed.error.retryable) == ("Permanent", "no values", False)
+    assert (failed.error.error_class, failed.error.message, failed.error.retryable) == (
+        "antiphon.errors.Permanent",
+        "no values",
+        False,
+    )
     (letter,) = reading.store.dead_letters(10)
     assert (letter.message_id, letter.service, letter.code) == (command_id(2), "processors", "failed")
     assert letter.origin == failed.origin

@@ -162,7 +162,7 @@ def test_an_impossible_reading_is_given_up_at_once(fleet: Fleet) -> None:
     world.send(world.record(fleet.messages.AssessVehicle(vehicle_id="v-7", oil_pressure_kpa=-1)))
     world.until(lambda: bool(world.dead_letters()), "it is given up")
     (dead,) = world.dead_letters()
-    assert (dead.failure.error_class, dead.attempts) == ("Permanent", 1)
+    assert (dead.failure.error_class, dead.attempts) == ("antiphon.errors.Permanent", 1)
 
 
 # -- clients of others, on a real broker -------------------------------------------------------------------------------
