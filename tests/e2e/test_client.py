@@ -46,6 +46,7 @@ async def test_a_failure_is_raised_with_its_code(sdk: Client) -> None:
         "antiphon.errors.Permanent",
         False,
     )
+    assert [name for name, _ in failed.value.causes] == ["ValueError"]
 
 
 @pytest.mark.promise("S0-02")

@@ -94,6 +94,26 @@ def test_a_failed_command_says_code_class_message_and_cause(http: httpx.Client) 
     }
 
 
+@pytest.mark.promise("S0-06", "S0-40")
+def test_commands_are_found_by_their_labels_and_tell_what_happened_to_them(http: httpx.Client) -> None:
+    label = uuid4().hex
+    metadata = {"tags": {"run": label}}
+    made = [
+        http.post("/commands/submit", json={"command_type": kind, "parameters": given, "metadata": metadata})
+        for kind, given in (("break", {"piece": "vase"}), ("process_data", {"data": [1]}))
+    ]
+    ids = [ended(http, each)["command_id"] for each in made]
+
+    pages = [http.get("/commands", params={"tag": f"run:{label}", "limit": 1}).json()]
+    pages.append(http.get("/commands", params={"tag": f"run:{label}", "cursor": pages[0]["next_cursor"]}).json())
+    assert [found["command_id"] for page in pages for found in page["commands"]] == ids[::-1]
+    assert pages[1]["next_cursor"] is None
+    told = http.get(f"/commands/{ids[0]}/history").json()["entries"]
+    assert {each["event"] for each in told} == {"submitted", "dead_lettered", "settled"}
+    (end,) = (each for each in told if each["event"] == "settled")
+    assert (end["status"], end["attempt"], end["error"]["code"]) == ("failed", 1, "failed")
+
+
 @pytest.mark.promise("S0-02", "S0-03", "S0-13", "S0-33")
 def test_a_slow_command_is_seen_running_and_others_pass_it(http: httpx.Client, tmp_path: Path) -> None:
     """Any number of them is held at once; the statuses are those that a client sees that asks for every change."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -60,6 +61,12 @@ def test_the_story_is_the_same_in_whatever_order_it_was_read() -> None:
     stories = [[told.event for told in timeline(order)] for order in permutations(found)]
 
     assert stories == [["submitted", "started", "resubmitted", "settled"]] * len(stories)
+
+
+def test_a_command_that_a_worker_has_moved_was_submitted_once() -> None:
+    found = entries(replace(arrival(3), forwarded=True), arrival(7))
+
+    assert [told.event for told in timeline(found)] == ["submitted", "forwarded"]
 
 
 def test_the_dead_letter_of_an_event_is_in_no_history() -> None:

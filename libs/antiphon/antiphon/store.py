@@ -126,7 +126,7 @@ class CommandQuery:
     limit: int = 50
 
 
-HistoryKind = Literal["submitted", "started", "dead_lettered", "settled"]
+HistoryKind = Literal["submitted", "forwarded", "started", "dead_lettered", "settled"]
 
 
 @dataclass(frozen=True, slots=True)

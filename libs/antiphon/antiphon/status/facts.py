@@ -64,6 +64,7 @@ class FactReader:
             created_at=envelope.time.timestamp(),
             payload_hash=None if record.value is None else blake2b(record.value, digest_size=16).hexdigest(),
             origin=Place(*record[:3]),
+            forwarded=envelope.forwarded,
         )
 
     def _is_command(self, wire: str, service: str) -> bool:

@@ -13,17 +13,35 @@ from typing import Literal
 from antiphon.status.projection import Arrival, Buried, Fact, Settled, Started
 from antiphon.store import HistoryEntry, Place
 
-HistoryEvent = Literal["submitted", "resubmitted", "started", "dead_lettered", "settled"]
-_RANKS = {"submitted": 0, "started": 1, "dead_lettered": 2, "settled": 3}  # of what one moment has brought about
+HistoryEvent = Literal["submitted", "resubmitted", "forwarded", "started", "dead_lettered", "settled"]
+# of what one moment has brought about
+_RANKS = {
+    "submitted": 0,
+    "forwarded": 1,
+    "started": 2,
+    "dead_lettered": 3,
+    "settled": 4,
+}
 
 
 def entry(fact: Fact, place: Place) -> HistoryEntry | None:
     """What the record at this place adds to a history; None for a dead letter of something that is no command."""
     if isinstance(fact, Arrival):
-        return HistoryEntry(fact.command_id, "submitted", place, fact.created_at, "pending", fact.service)
+        return _arrived(fact, place)
     if isinstance(fact, Started):
         return _started(fact, place)
     return _settled(fact, place) if isinstance(fact, Settled) else _buried(fact, place)
+
+
+def _arrived(fact: Arrival, place: Place) -> HistoryEntry:
+    return HistoryEntry(
+        command_id=fact.command_id,
+        kind="forwarded" if fact.forwarded else "submitted",
+        place=place,
+        occurred_at=fact.created_at,
+        status="pending",
+        service=fact.service,
+    )
 
 
 def _started(fact: Started, place: Place) -> HistoryEntry:

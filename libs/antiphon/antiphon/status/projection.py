@@ -34,7 +34,10 @@ LEGAL: Mapping[Status, frozenset[Status]] = {
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A command's own record on its service's topic, read by its headers alone; times in seconds since 1970."""
+    """A command's own record on its service's topic, read by its headers alone; times in seconds since 1970.
+
+    `forwarded`: it is the copy that a worker has moved to its partition.
+    """
 
     command_id: str
     command_type: str
@@ -45,6 +48,7 @@ class Arrival:
     created_at: float
     payload_hash: str | None
     origin: Place
+    forwarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

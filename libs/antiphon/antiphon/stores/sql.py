@@ -79,7 +79,8 @@ class SqlStore(Store):
 
     def commands(self, query: CommandQuery) -> list[StoredCommand]:
         newest = (commands.c.listed_at.desc(), commands.c.command_id.desc())
-        wanted = select(commands).where(*_conditions(query)).order_by(*newest).limit(query.limit)
+        shown = [column for column in commands.c if column is not commands.c.body]  # each may be as long as a message
+        wanted = select(*shown).where(*_conditions(query)).order_by(*newest).limit(query.limit)
         with reading(self.engine) as connection:
             return [rows.stored_command(dict(found)) for found in connection.execute(wanted).mappings()]
 
