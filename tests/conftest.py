@@ -1,4 +1,4 @@
-"""Fixtures of every suite: a real Kafka, resolved once per session."""
+"""Fixtures of every suite: a real Kafka and a real PostgreSQL, resolved once per session."""
 
 import contextlib
 import os
@@ -9,6 +9,7 @@ import pytest
 
 from deploy.kafka.run import BrokerUnavailable
 from tests.kafka import LocalKafka, prepare, shared_kafka
+from tests.postgres import PostgresMissing, own_database, shared_postgres
 
 pytest_plugins = ["pytester", "tests.promise_report"]
 
@@ -50,3 +51,22 @@ def _skipped_without_broker() -> Iterator[None]:
         if os.environ.get("CI") == "true":
             pytest.fail(f"CI must test with a real Kafka: {missing}", pytrace=False)
         pytest.skip(f"no Kafka: {missing}, or set KAFKA_BOOTSTRAP_SERVERS")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a real PostgreSQL that all tests share, on which databases may be made."""
+    try:
+        with shared_postgres() as url:
+            yield url
+    except PostgresMissing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI must test with a real PostgreSQL: {missing}", pytrace=False)
+        pytest.skip(f"no PostgreSQL: {missing}, or set ANTIPHON_TEST_POSTGRES_URL")
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database of the test's own."""
+    with own_database(postgres_server) as url:
+        yield url

@@ -15,6 +15,7 @@ PUBLIC = {
     "Client",
     "Command",
     "CommandFailed",
+    "CommandHasFailed",
     "ConfigurationError",
     "Context",
     "Duration",

@@ -64,6 +64,26 @@ class TestSqliteStore(StoreContract):
         assert found is not None
         assert found.row.status == "pending"
 
+    @pytest.mark.promise("S0-40")
+    @pytest.mark.parametrize(
+        "condition", ["1 = 1", "status = 'failed'", "command_type = 'x'", "listed_at <= 5 AND status = 'failed'"]
+    )
+    def test_the_newest_are_found_by_an_index_and_not_by_sorting(self, store: SqlStore, condition: str) -> None:
+        plan = self.plan(store, f"SELECT * FROM commands WHERE {condition} ORDER BY listed_at DESC, command_id DESC")
+
+        assert "USING INDEX ix_commands" in plan
+        assert "TEMP B-TREE" not in plan
+
+    @pytest.mark.promise("S0-40")
+    def test_labels_are_found_by_an_index(self, store: SqlStore) -> None:
+        plan = self.plan(store, "SELECT command_id FROM command_tags WHERE name = 'team' AND value = 'blue'")
+
+        assert "USING COVERING INDEX ix_command_tags_name_value_command_id (name=? AND value=?)" in plan
+
+    def plan(self, store: SqlStore, statement: str) -> str:
+        with store.engine.connect() as connection:
+            return "; ".join(row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}"))
+
     def test_a_file_that_cannot_be_opened_is_an_unavailable_store(self, tmp_path: Path) -> None:
         with pytest.raises(StoreUnavailable, match="does not answer"):
             SqlStore.open(f"sqlite:///{tmp_path / 'missing' / 'status.db'}")

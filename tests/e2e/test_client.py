@@ -41,7 +41,12 @@ async def test_a_request_returns_the_declared_reply(sdk: Client) -> None:
 async def test_a_failure_is_raised_with_its_code(sdk: Client) -> None:
     with pytest.raises(CommandFailed, match="vase broke") as failed:
         await sdk.request(Break(piece="vase"), timeout="30s")
-    assert (failed.value.code, failed.value.error_class, failed.value.retryable) == ("failed", "Permanent", False)
+    assert (failed.value.code, failed.value.error_class, failed.value.retryable) == (
+        "failed",
+        "antiphon.errors.Permanent",
+        False,
+    )
+    assert [name for name, _ in failed.value.causes] == ["ValueError"]
 
 
 @pytest.mark.promise("S0-02")

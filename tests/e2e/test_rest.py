@@ -87,11 +87,31 @@ def test_a_failed_command_says_code_class_message_and_cause(http: httpx.Client) 
     cause = {"error_class": "ValueError", "message": "invalid literal for int() with base 10: 'vase'"}
     assert found["error"] == {
         "code": "failed",
-        "error_class": "Permanent",
+        "error_class": "antiphon.errors.Permanent",
         "message": "vase broke",
         "retryable": False,
         "causes": [cause],
     }
+
+
+@pytest.mark.promise("S0-06", "S0-40")
+def test_commands_are_found_by_their_labels_and_tell_what_happened_to_them(http: httpx.Client) -> None:
+    label = uuid4().hex
+    metadata = {"tags": {"run": label}}
+    made = [
+        http.post("/commands/submit", json={"command_type": kind, "parameters": given, "metadata": metadata})
+        for kind, given in (("break", {"piece": "vase"}), ("process_data", {"data": [1]}))
+    ]
+    ids = [ended(http, each)["command_id"] for each in made]
+
+    pages = [http.get("/commands", params={"tag": f"run:{label}", "limit": 1}).json()]
+    pages.append(http.get("/commands", params={"tag": f"run:{label}", "cursor": pages[0]["next_cursor"]}).json())
+    assert [found["command_id"] for page in pages for found in page["commands"]] == ids[::-1]
+    assert pages[1]["next_cursor"] is None
+    told = http.get(f"/commands/{ids[0]}/history").json()["entries"]
+    assert {each["event"] for each in told} == {"submitted", "dead_lettered", "settled"}
+    (end,) = (each for each in told if each["event"] == "settled")
+    assert (end["status"], end["attempt"], end["error"]["code"]) == ("failed", 1, "failed")
 
 
 @pytest.mark.promise("S0-02", "S0-03", "S0-13", "S0-33")
@@ -135,7 +155,7 @@ def test_waiting_and_running_are_limited(http: httpx.Client) -> None:
     late = ended(http, http.post("/commands/submit", json=body))
     assert (late["status"], late["error"]["code"]) == ("timed_out", "timeout")
     endless = ended(http, submit(http, "linger", {"piece": "novel"}))
-    assert (endless["status"], endless["error"]["error_class"]) == ("timed_out", "HandlerTimeout")
+    assert (endless["status"], endless["error"]["error_class"]) == ("timed_out", "antiphon.errors.HandlerTimeout")
 
 
 @pytest.mark.promise("S0-05")

@@ -273,7 +273,7 @@ def test_the_service_answers_commands_on_its_topic(monkeypatch: pytest.MonkeyPat
     assert validated.violations == [Violation(path="/rpm", message="-1 is less than the minimum of 0")]
     (failed,) = ends["failed"]
     assert failed.failure is not None
-    assert (failed.failure.error_class, failed.attempts) == ("Permanent", 1)
+    assert (failed.failure.error_class, failed.attempts) == ("antiphon.errors.Permanent", 1)
 
 
 @pytest.mark.parametrize(

@@ -141,23 +141,24 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-class TestStatus:
-    def submit(self, url: str, **parameters: object) -> str:
-        body = {"command_type": "process_data", "parameters": parameters}
-        answer = httpx.post(f"{url}/commands/submit", json=body, timeout=20)
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["command_id"])
+def submit(url: str, **parameters: object) -> str:
+    body = {"command_type": "process_data", "parameters": parameters}
+    answer = httpx.post(f"{url}/commands/submit", json=body, timeout=20)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["command_id"])
 
+
+class TestStatus:
     @pytest.mark.promise("S0-13")
     def test_waiting_for_a_command_ends_with_its_result(self, platform: str) -> None:
-        command_id = self.submit(platform, data=[1, 2, 3])
+        command_id = submit(platform, data=[1, 2, 3])
         result = antiphon("status", command_id, "--wait", "30s", "--url", platform)
         assert result.exit_code == 0
         found = json.loads(result.stdout)
         assert (found["command_id"], found["status"]) == (command_id, "completed")
 
     def test_a_command_that_failed_is_exit_code_1(self, platform: str) -> None:
-        command_id = self.submit(platform, source="file:no-such-file.csv")
+        command_id = submit(platform, source="file:no-such-file.csv")
         result = antiphon("status", command_id, "--wait", "30s", "--url", platform)
         assert result.exit_code == 1
         assert json.loads(result.stdout)["status"] in ("failed", "dead_lettered")
@@ -165,6 +166,45 @@ class TestStatus:
     def test_an_unknown_command_is_exit_code_2(self, platform: str) -> None:
         result = antiphon("status", str(uuid4()), "--url", platform)
         assert (result.exit_code, result.stdout) == (2, "")
+
+
+@pytest.fixture(scope="module")
+def ended(platform: str) -> list[str]:
+    """Three commands that have ended, the last one badly."""
+    made = [submit(platform, data=[number]) for number in (1, 2)]
+    made.append(submit(platform, source="file:no-such-file.csv"))
+    for command_id in made:
+        antiphon("status", command_id, "--wait", "30s", "--url", platform)
+    return made
+
+
+class TestCommands:
+    @pytest.mark.promise("S0-40")
+    def test_commands_are_listed_for_programs_and_for_people(self, platform: str, ended: list[str]) -> None:
+        result = antiphon("commands", "list", "--limit", "3", "--json", "--url", platform)
+        assert result.exit_code == 0
+        assert [found["command_id"] for found in json.loads(result.stdout)] == ended[::-1]
+        failed = antiphon("commands", "list", "--status", "failed", "--since", "1h", "--limit", "1", "--url", platform)
+        assert ended[2] in failed.stdout
+        assert ended[1] not in failed.stdout
+
+    def test_a_list_that_is_cut_says_so(self, platform: str, ended: list[str]) -> None:
+        result = antiphon("commands", "list", "--type", "ProcessData", "--limit", "1", "--url", platform)
+        assert "more than these 1" in result.stderr
+
+    def test_a_wrong_filter_is_named(self, platform: str) -> None:
+        result = antiphon("commands", "list", "--since", "soon", "--url", platform)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "query since" in result.stderr
+
+    @pytest.mark.promise("S0-06")
+    def test_a_history_is_told_for_programs_and_for_people(self, platform: str, ended: list[str]) -> None:
+        result = antiphon("commands", "history", ended[2], "--json", "--url", platform)
+        told = json.loads(result.stdout)["entries"]
+        assert [each["event"] for each in told] == ["submitted", "dead_lettered", "settled"]
+        shown = antiphon("commands", "history", ended[2], "--url", platform)
+        assert "dead_lettered" in shown.stdout
+        assert antiphon("commands", "history", str(uuid4()), "--url", platform).exit_code == 2
 
 
 @pytest.fixture

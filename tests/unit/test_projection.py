@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import reduce
 from itertools import permutations
+from random import Random
 from typing import get_args
 
 import pytest
 
-from antiphon.lifecycle import FINAL, CommandSettled, CommandStarted, Failure, SettledStatus
-from antiphon.status.projection import Arrival, Fact, Settled, Started, fold
+from antiphon.lifecycle import FINAL, CommandSettled, CommandStarted, Failure, SettledStatus, Status
+from antiphon.status.batch import Batch
+from antiphon.status.projection import LEGAL, Arrival, RowFact, Settled, Started, fold
 from antiphon.store import CommandRow, Place
 
 BEGIN = 1_800_000_000.0
@@ -67,8 +68,10 @@ def settled(status: SettledStatus = "completed", second: float = 9) -> Settled:
     return Settled("c-1", "process_data", event)
 
 
-def folded(facts: Iterable[Fact], row: CommandRow | None = None) -> CommandRow:
-    found = reduce(fold, facts, row)
+def folded(facts: Iterable[RowFact], row: CommandRow | None = None) -> CommandRow:
+    found = row
+    for fact in facts:
+        found = fold(found, fact)
     assert found is not None
     return found
 
@@ -91,7 +94,7 @@ def test_the_row_begins_with_the_record_and_follows_the_command_to_its_end() -> 
 @pytest.mark.parametrize("status", [None, *get_args(SettledStatus)])
 def test_the_row_is_the_same_in_whatever_order_its_facts_are_read(status: SettledStatus | None) -> None:
     end = [] if status is None else [settled(status)]
-    facts: list[Fact] = [arrival(), started(1, 1), started(2, 4), *end]
+    facts: list[RowFact] = [arrival(), started(1, 1), started(2, 4), *end]
 
     rows = [folded(order) for order in permutations(facts)]
 
@@ -102,7 +105,7 @@ def test_the_row_is_the_same_in_whatever_order_its_facts_are_read(status: Settle
 
 @pytest.mark.promise("S0-33")
 def test_clocks_that_differ_do_not_make_the_order_matter() -> None:
-    facts: list[Fact] = [arrival(second=100), started(1, 50), started(2, 4), settled(second=-3)]
+    facts: list[RowFact] = [arrival(second=100), started(1, 50), started(2, 4), settled(second=-3)]
 
     for length in range(1, len(facts) + 1):
         rows = [folded(order) for order in permutations(facts[:length])]
@@ -112,7 +115,7 @@ def test_clocks_that_differ_do_not_make_the_order_matter() -> None:
 @pytest.mark.promise("S0-33")
 @pytest.mark.parametrize("first", sorted(FINAL))
 @pytest.mark.parametrize("late", [started(3, 20), *(settled(status, 20) for status in get_args(SettledStatus))])
-def test_nothing_follows_a_final_status(first: SettledStatus, late: Fact) -> None:
+def test_nothing_follows_a_final_status(first: SettledStatus, late: RowFact) -> None:
     ended = folded([arrival(), settled(first)])
 
     assert fold(ended, late) is ended
@@ -151,3 +154,60 @@ def test_what_only_the_end_tells_makes_a_row_too() -> None:
 
     assert (row.command_id, row.command_type, row.service) == ("c-1", "process_data", "processors")
     assert (row.created_at, row.origin, row.correlation_id) == (None, None, "order 17")
+
+
+@pytest.mark.promise("S0-33")
+def test_an_end_is_reached_from_every_status_that_is_none_and_never_left() -> None:
+    assert set(LEGAL) == set(get_args(Status))
+    for status, following in LEGAL.items():
+        assert following == frozenset() if status in FINAL else following >= FINAL
+
+
+@pytest.mark.promise("S0-33")
+@pytest.mark.parametrize("status", get_args(Status))
+@pytest.mark.parametrize("fact", [started(9, 20), *(settled(end, 20) for end in get_args(SettledStatus))])
+def test_a_row_moves_only_as_the_table_of_transitions_says(status: Status, fact: Started | Settled) -> None:
+    row = CommandRow("c-1", "process_data", "processors", status=status, created_at=BEGIN)
+    wanted: Status = "processing" if isinstance(fact, Started) else fact.event.status
+
+    after = fold(row, fact)
+
+    assert (after is not row) == (wanted in LEGAL[status])
+    assert after.status == (wanted if wanted in LEGAL[status] else status)
+
+
+@pytest.mark.promise("S0-33")
+def test_what_may_not_follow_is_counted() -> None:
+    batch = Batch()
+    facts: list[RowFact] = [arrival(), settled("completed"), settled("failed", 20), started(3, 30)]
+    for offset, fact in enumerate(facts):
+        batch.add(fact, Place(COMMANDS, 3, offset))
+
+    (row,) = batch.changes({})
+
+    assert (row.status, batch.counts.refused, batch.counts.folded) == ("completed", 2, 4)
+    assert len(batch.entries) == 4, "the history tells all of it"
+
+
+@pytest.mark.promise("S0-33")
+@pytest.mark.parametrize("seed", range(40))
+def test_topics_may_be_read_in_any_interleaving_and_any_batches(seed: int) -> None:
+    chance = Random(seed)
+    ends: list[RowFact] = [settled(chance.choice(get_args(SettledStatus)), chance.uniform(-5, 50))]
+    lifecycle = [started(n + 1, chance.uniform(-5, 50)) for n in range(chance.randint(0, 4))] + ends * chance.randint(
+        0, 2
+    )
+    topics: list[list[RowFact]] = [[arrival(7), arrival(8, 60)], lifecycle]
+
+    rows = [folded(interleaved(topics, chance)) for _ in range(25)]
+
+    assert all(row == rows[0] for row in rows)
+
+
+def interleaved(topics: list[list[RowFact]], chance: Random) -> list[RowFact]:
+    """The topics' facts in some order that keeps each topic's own."""
+    left = [list(topic) for topic in topics]
+    found = []
+    while any(left):
+        found.append(chance.choice([topic for topic in left if topic]).pop(0))
+    return found

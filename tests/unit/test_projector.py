@@ -161,10 +161,31 @@ def test_what_a_worker_does_is_read_back(reading: Reading) -> None:
     assert (completed.processor or "").endswith("process")
     assert (failed.status, failed.result) == ("failed", None)
     assert failed.error is not None
-    assert (failed.error.error_class, failed.error.message, failed.error.retryable) == ("Permanent", "no values", False)
+    assert (failed.error.error_class, failed.error.message, failed.error.retryable) == (
+        "antiphon.errors.Permanent",
+        "no values",
+        False,
+    )
     (letter,) = reading.store.dead_letters(10)
     assert (letter.message_id, letter.service, letter.code) == (command_id(2), "processors", "failed")
     assert letter.origin == failed.origin
+
+
+@pytest.mark.promise("S0-06")
+def test_the_history_of_a_command_is_folded_with_its_row(reading: Reading) -> None:
+    reading.world.worker(reading.app)
+    reading.world.serve()
+    reading.send(reading.command(command_id(1), 1), reading.command(command_id(2)), reading.command(command_id(2)))
+    projector = reading.projector()
+    reading.world.until(lambda: reading.ended(projector, 1, 2), "both commands have ended")
+    reading.world.turn()
+    drain(projector)
+
+    went_well, went_wrong = reading.store.history(command_id(1), 10), reading.store.history(command_id(2), 10)
+    assert [(each.kind, each.status) for each in went_well] == [("submitted", "pending"), ("settled", "completed")]
+    assert sorted(each.kind for each in went_wrong) == ["dead_lettered", "settled", "submitted", "submitted"]
+    (end,) = (each for each in went_wrong if each.kind == "settled")
+    assert (end.status, end.attempt, end.error and end.error.message) == ("failed", 1, "no values")
 
 
 @pytest.mark.promise("S0-33")

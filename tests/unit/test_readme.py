@@ -100,7 +100,7 @@ def test_the_command_line_finds_the_apps_that_the_readme_names(fleet: Fleet) -> 
 def test_every_command_line_of_the_readme_is_understood() -> None:
     lines = [line for text in blocks("bash") for line in text.splitlines() if line.startswith("antiphon ")]
     assert {line.split()[1] for line in lines} == {
-        "run", "dev", "send", "status", "topics", "gateway", "projector", "schemas",
+        "run", "dev", "send", "status", "commands", "topics", "gateway", "projector", "schemas",
     }  # fmt: skip
     for line in lines:
         _, *words = shlex.split(line, comments=True)
@@ -164,7 +164,7 @@ def test_an_impossible_reading_is_given_up_at_once(fleet: Fleet) -> None:
     world.send(world.record(fleet.messages.AssessVehicle(vehicle_id="v-7", oil_pressure_kpa=-1)))
     world.until(lambda: bool(world.dead_letters()), "it is given up")
     (dead,) = world.dead_letters()
-    assert (dead.failure.error_class, dead.attempts) == ("Permanent", 1)
+    assert (dead.failure.error_class, dead.attempts) == ("antiphon.errors.Permanent", 1)
 
 
 # -- clients of others, on a real broker -------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from antiphon.errors import (
     Retryable,
     RetryAfter,
 )
+from antiphon.lifecycle import CommandHasFailed
 from antiphon.messages import Command, Event, Message, Reply
 from antiphon.retry import Retry
 
@@ -27,6 +28,7 @@ __all__ = [
     # messages
     "Command",
     "CommandFailed",
+    "CommandHasFailed",
     "ConfigurationError",
     "Context",
     "Duration",

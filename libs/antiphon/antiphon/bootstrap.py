@@ -20,6 +20,7 @@ from antiphon.codecs.avro import AvroCodec
 from antiphon.errors import ConfigurationError
 from antiphon.executors.driving import drive
 from antiphon.executors.event_loop import HandlerLimits, LoopExecutor
+from antiphon.lifecycle import CommandHasFailed
 from antiphon.llm import Llm
 from antiphon.processing.outbound import Limits
 from antiphon.processing.worker import Worker, WorkerOptions, WorkerParts, slice_topics
@@ -155,7 +156,13 @@ def check_topics(cluster: Admin, catalogue: Catalogue, topics: set[str]) -> None
 def topics_of(app: App, catalogue: Catalogue) -> set[str]:
     """The topics that a service reads or writes."""
     names, mine = catalogue.installation.names, slice_topics(app, catalogue.installation)
-    platform = {names.replies, names.dead_letters, names.lifecycle, names.schemas}
+    platform = {
+        names.replies,
+        names.dead_letters,
+        names.lifecycle,
+        names.schemas,
+        names.events(CommandHasFailed.family),
+    }
     return {mine.commands, *mine.events, *([mine.state] if mine.state else []), *platform}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from antiphon.app import App
 from antiphon.broker import TopicDescription, TopicPlan
 from antiphon.errors import ConfigurationError, UnknownType
+from antiphon.lifecycle import CommandHasFailed
 from antiphon.messages import Command, Event, Message, command_name
 from antiphon.topics import TopicNames, single_partition, topic_settings
 
@@ -82,7 +83,8 @@ class Catalogue:
         for app in self.apps.values():
             yield names.commands(app.service)
             yield names.state(app.service)
-        for family in sorted({m.family for m in self.types.values() if issubclass(m, Event)}):
+        families = {message.family for message in self.types.values() if issubclass(message, Event)}
+        for family in sorted(families | {CommandHasFailed.family}):
             yield names.events(family)
         yield from (names.replies, names.dead_letters, names.lifecycle, names.schemas)
 

@@ -223,9 +223,19 @@ class CommandFailed(AntiphonError):
     """The command ended without its answer.
 
     `code` is one of failed, timeout, cancelled, dead-lettered, invalid-message, …; `error_class` is the name of the
-    exception at the other side, `retryable` whether sending the command again may help.
+    exception at the other side, `retryable` whether sending the command again may help, `causes` what led to it there,
+    the nearest first, as class and message.
     """
 
-    def __init__(self, code: str, message: str, *, error_class: str = "", retryable: bool = False) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        error_class: str = "",
+        retryable: bool = False,
+        causes: Iterable[tuple[str, str]] = (),
+    ) -> None:
         self.code, self.error_class, self.retryable = code, error_class, retryable
+        self.causes = tuple(causes)
         super().__init__(message)

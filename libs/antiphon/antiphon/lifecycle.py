@@ -23,14 +23,18 @@ class Part(BaseModel):
 
 
 class Cause(Part):
-    """One link of an error's chain of causes."""
+    """One link of an error's chain of causes: the exception's qualified class name and what it said."""
 
     error_class: str
     message: str
 
 
 class Failure(Part):
-    """Why a message did not succeed; `code` is a closed word (failed, timeout, invalid-message, unknown-type, …)."""
+    """Why a message did not succeed; `code` is a closed word (failed, timeout, invalid-message, unknown-type, …).
+
+    `error_class` is the exception's qualified class name (`ValueError`, `antiphon.errors.Permanent`), `retryable` says
+    whether sending the command again may help, `causes` what led to the error, the nearest first.
+    """
 
     code: str
     error_class: str
@@ -65,6 +69,26 @@ class CommandSettled(Event, family="lifecycle"):
     attempts: int
     started_at: AwareDatetime
     finished_at: AwareDatetime
+
+
+class CommandHasFailed(Event, family="failures"):
+    """A fact that any service may subscribe to: a command has ended without success.
+
+    Written in the transaction that settled the command. A service that answers it with a command hears of that
+    command's failure too: one that acts on its own failures has to know its own (by `service` or `command_type`).
+    """
+
+    command_id: str
+    command_type: str
+    service: str
+    correlation_id: str
+    status: SettledStatus
+    code: str
+    error_class: str
+    retryable: bool
+    message: str
+    attempts: int
+    failed_at: AwareDatetime
 
 
 class Done(Reply):

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from antiphon.broker import Partition
 from antiphon.lifecycle import Failure, Status
@@ -53,6 +53,12 @@ class CommandRow:
     payload_hash: str | None = None
     origin: Place | None = None
 
+    @property
+    def listed_at(self) -> float:
+        """Its place in time among others: a command whose own record was not seen is as old as its first attempt."""
+        known = self.created_at if self.created_at is not None else self.started_at
+        return 0.0 if known is None else known
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:
@@ -89,6 +95,57 @@ class StoredCommand:
     metadata: Mapping[str, Any] | None = None
     body_hash: str | None = None
     due_at: float | None = None
+
+
+class Tag(NamedTuple):
+    """A label to search for; without a value any value will do.
+
+    Names are compared by their first 64 characters, values by their first 256.
+    """
+
+    name: str
+    value: str | None = None
+
+
+class ListPosition(NamedTuple):
+    """Where a page ends: what is listed after it is older, or as old with a lesser id."""
+
+    listed_at: float
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandQuery:
+    """Which commands are asked for: those that meet every condition given, `since` in seconds since 1970."""
+
+    command_type: str | None = None
+    status: Status | None = None
+    tags: Sequence[Tag] = ()
+    since: float | None = None
+    after: ListPosition | None = None
+    limit: int = 50
+
+
+HistoryKind = Literal["submitted", "forwarded", "started", "dead_lettered", "settled"]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """What one record of the log tells of a command; `place` is where that record lies.
+
+    `status` is the one that the record states, None if it states none. `attempt` is None before the first one.
+    """
+
+    command_id: str
+    kind: HistoryKind
+    place: Place
+    occurred_at: float
+    status: Status | None
+    service: str
+    handler: str | None = None
+    replica: str | None = None
+    attempt: int | None = None
+    error: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +189,10 @@ class Folding(ABC):
         """Add dead letters; one that is there already (by its place) is left."""
 
     @abstractmethod
+    def append(self, entries: Sequence[HistoryEntry]) -> None:
+        """Add to the commands' histories; an entry that is there already (by its place) is left."""
+
+    @abstractmethod
     def move(self, positions: Mapping[Partition, int]) -> None:
         """Set the next offsets of these partitions; others keep theirs."""
 
@@ -150,6 +211,14 @@ class Store(ABC):
     @abstractmethod
     def command(self, command_id: str) -> StoredCommand | None:
         """The row of a command, or None."""
+
+    @abstractmethod
+    def commands(self, query: CommandQuery) -> list[StoredCommand]:
+        """At most `query.limit` rows that meet it, the newest by `listed_at` first, of equal ones the greater id."""
+
+    @abstractmethod
+    def history(self, command_id: str, limit: int) -> list[HistoryEntry]:
+        """The oldest entries of a command's history, by their time, of equal ones by their place."""
 
     @abstractmethod
     def versions(self, ids: Collection[str]) -> dict[str, int]:

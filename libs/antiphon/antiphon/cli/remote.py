@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -30,14 +31,18 @@ def command_status(url: str, command_id: UUID, wait: str | None) -> dict[str, An
     """
     until = time.monotonic() + (seconds(wait) if wait else 0)
     while True:
-        left = until - time.monotonic()
-        found = _ask(f"{url.rstrip('/')}/commands/{command_id}", max(0.0, min(left, ONE_WAIT)))
+        wanted = max(0.0, min(until - time.monotonic(), ONE_WAIT))
+        parameters = {"wait": f"{max(1, round(wanted * 1000))}ms"} if wanted else {}
+        found = ask(f"{url.rstrip('/')}/commands/{command_id}", parameters, wanted)
         if found is None or found.get("status") in FINAL or time.monotonic() >= until:
             return found
 
 
-def _ask(url: str, wait: float) -> dict[str, Any] | None:
-    parameters = {"wait": f"{max(1, round(wait * 1000))}ms"} if wait else {}
+def ask(url: str, parameters: Mapping[str, Any], wait: float = 0.0) -> dict[str, Any] | None:
+    """What the gateway answers, within `wait` seconds and some patience; None for what it does not know.
+
+    BrokerUnavailable if it cannot be reached, AntiphonError if it refuses the question.
+    """
     try:
         answer = httpx.get(url, params=parameters, timeout=wait + PATIENCE)
     except httpx.HTTPError as error:

@@ -89,7 +89,11 @@ class Answers:
         if envelope.type == Refused.type_name():
             failure = self._codec.decode(value, content_type, Refused).failure
             raise CommandFailed(
-                failure.code, failure.message, error_class=failure.error_class, retryable=failure.retryable
+                failure.code,
+                failure.message,
+                error_class=failure.error_class,
+                retryable=failure.retryable,
+                causes=[(cause.error_class, cause.message) for cause in failure.causes],
             )
         expected = "nothing" if declared is None else declared.type_name()
         raise CommandFailed(

@@ -10,10 +10,17 @@ from typing import Any
 
 from antiphon.avro_schema import message_schema, schema_text
 from antiphon.errors import ConfigurationError
-from antiphon.lifecycle import CommandSettled, CommandStarted, DeadLetter, Done, Refused
+from antiphon.lifecycle import CommandHasFailed, CommandSettled, CommandStarted, DeadLetter, Done, Refused
 from antiphon.messages import Command, Event, Message, Reply
 
-PLATFORM: tuple[type[Message], ...] = (CommandSettled, CommandStarted, DeadLetter, Done, Refused)
+PLATFORM: tuple[type[Message], ...] = (
+    CommandHasFailed,
+    CommandSettled,
+    CommandStarted,
+    DeadLetter,
+    Done,
+    Refused,
+)
 
 
 def messages_of(*modules: ModuleType) -> list[type[Message]]:

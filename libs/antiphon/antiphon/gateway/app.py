@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from antiphon.gateway import problems, rest
 from antiphon.gateway.following import Following
 from antiphon.gateway.limits import BodyLimit
+from antiphon.gateway.listing import Listing
 from antiphon.gateway.outbox import Outbox
 from antiphon.gateway.parts import GatewayOptions, GatewayParts
 from antiphon.gateway.production import Production
@@ -34,6 +35,7 @@ def gateway(parts: GatewayParts) -> FastAPI:
     problems.install(app)
     app.include_router(rest.submitting(Submitting(parts, production)))
     app.include_router(rest.following(Following(parts.store, watch), parts.options.wait_limit))
+    app.include_router(rest.listing(Listing(parts)))
     app.include_router(rest.types(parts.catalogue))
     _health(app, parts)
     return app

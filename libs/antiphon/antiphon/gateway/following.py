@@ -39,7 +39,7 @@ class Following:
         while True:
             stored = await run_in_threadpool(self._store.command, uuid_of(command_id))
             if stored is None:
-                raise _unknown(command_id)
+                raise unknown(command_id)
             status = command_status(stored)
             seen = Seen(status, f'"{blake2b(status.model_dump_json().encode(), digest_size=12).hexdigest()}"')
             enough = stored.row.status in FINAL if known is None else known != seen.etag
@@ -49,7 +49,8 @@ class Following:
             await self._watch.changed(stored.row.command_id, stored.version, left)
 
 
-def _unknown(command_id: str) -> Problem:
+def unknown(command_id: str) -> Problem:
+    """Nothing is known under this id."""
     return Problem(
         404,
         "unknown-command",

@@ -17,6 +17,7 @@ from antiphon.errors import StoreUnavailable
 
 LOG = logging.getLogger(__name__)
 RETRY_AFTER = 5
+MEDIA_TYPE = "application/problem+json"
 
 
 class WrongField(BaseModel):
@@ -85,7 +86,7 @@ def response(problem: Problem) -> JSONResponse:
         body.model_dump(exclude={"errors"} if not problem.errors else set()),
         problem.status_code,
         problem.headers,
-        media_type="application/problem+json",
+        media_type=MEDIA_TYPE,
     )
 
 
@@ -96,6 +97,22 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(StoreUnavailable, _store_away)
     app.add_exception_handler(Exception, _unexpected)
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        return _as_problems(described())
+
+    app.openapi = openapi  # type: ignore[method-assign] # as FastAPI has it replaced
+
+
+def _as_problems(description: dict[str, Any]) -> dict[str, Any]:
+    """The description with errors under the content type that they have; FastAPI knows one for all answers."""
+    operations = [operation for path in description["paths"].values() for operation in path.values()]
+    for responses in (operation["responses"] for operation in operations):
+        for content in (found.get("content", {}) for status, found in responses.items() if status >= "400"):
+            if "application/json" in content:
+                content[MEDIA_TYPE] = content.pop("application/json")
+    return description
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:

@@ -9,9 +9,20 @@ from fastapi import APIRouter, Header, Query, Response
 from antiphon.catalogue import Catalogue
 from antiphon.durations import seconds
 from antiphon.gateway.following import Following
+from antiphon.gateway.listing import Listing, ListRequest
 from antiphon.gateway.problems import ProblemBody, wrong
 from antiphon.gateway.submitting import SubmitHeaders, Submitting
-from antiphon.gateway.views import Accepted, CommandStatus, CommandTypes, SubmitRequest, accepted, command_type
+from antiphon.gateway.views import (
+    Accepted,
+    CommandHistory,
+    CommandList,
+    CommandStatus,
+    CommandTypes,
+    SubmitRequest,
+    accepted,
+    command_type,
+)
+from antiphon.lifecycle import Status
 
 Key = Annotated[
     str | None,
@@ -25,6 +36,12 @@ Wait = Annotated[
     Query(description="Such as 10s, at most 60s: wait for the command's end or, with If-None-Match, for any change."),
 ]
 Known = Annotated[str | None, Header(alias="If-None-Match", description="The ETag of an answer already had.")]
+Type = Annotated[str | None, Query(description="A command type, or a type's name on the wire.")]
+InStatus = Annotated[Status | None, Query(description="The status that the commands have now.")]
+Tags = Annotated[list[str], Query(description="name:value, or name for any value; all that are given must fit.")]
+Since = Annotated[str | None, Query(description="An RFC 3339 time, or how long ago: 1h.")]
+Cursor = Annotated[str | None, Query(description="next_cursor of the page before, with the same other parameters.")]
+Limit = Annotated[int, Query(ge=1, le=200, description="How many commands a page has at most.")]
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -62,6 +79,30 @@ def following(service: Following, wait_limit: float) -> APIRouter:
             return Response(status_code=304, headers={"ETag": etag})
         response.headers["ETag"] = etag
         return status
+
+    return routes
+
+
+def listing(service: Listing) -> APIRouter:
+    """Where commands are looked for."""
+    routes = APIRouter()
+
+    @routes.get("/commands", responses=_problems(422, 503))
+    async def commands(
+        type: Type = None,  # noqa: A002 - the parameter's name
+        status: InStatus = None,
+        tag: Tags = [],  # noqa: B006 - never changed; a list for the schema
+        since: Since = None,
+        cursor: Cursor = None,
+        limit: Limit = 50,
+    ) -> CommandList:
+        """Commands, the newest first, page by page; what is submitted meanwhile shifts no page."""
+        return await service.page(ListRequest(type, status, tag, since, cursor, limit))
+
+    @routes.get("/commands/{command_id}/history", responses=_problems(404, 422, 503))
+    async def history(command_id: str) -> CommandHistory:
+        """Everything that has happened to a command, the oldest first."""
+        return await service.history(command_id)
 
     return routes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 from antiphon.envelope import rfc3339
 from antiphon.lifecycle import Failure, Status
 from antiphon.messages import Command, command_name
+from antiphon.status.history import HistoryEvent, Told
 from antiphon.store import CommandRow, StoredCommand
 
 Label = Annotated[str, Field(max_length=256)]
@@ -72,6 +74,48 @@ class CommandStatus(BaseModel):
     metadata: dict[str, JsonValue]
 
 
+class CommandSummary(BaseModel):
+    """A command in a list: what its own page tells, without the result."""
+
+    command_id: str
+    command_type: str
+    service: str
+    status: Status
+    error: Failure | None
+    created_at: str | None
+    updated_at: str | None
+    metadata: dict[str, JsonValue]
+
+
+class CommandList(BaseModel):
+    """A page of commands, the newest first; `next_cursor` asks for the page after it, None at the end."""
+
+    commands: list[CommandSummary]
+    next_cursor: str | None
+
+
+class CommandHistoryEntry(BaseModel):
+    """One thing that happened to a command; `status` is None where the event alone does not decide it."""
+
+    event: HistoryEvent
+    occurred_at: str
+    status: Status | None
+    service: str
+    handler: str | None
+    replica: str | None
+    attempt: int | None
+    error: Failure | None
+
+
+class CommandHistory(BaseModel):
+    """Everything that happened to a command, as far as it was seen, the oldest first."""
+
+    command_id: str
+    command_type: str
+    status: Status
+    entries: list[CommandHistoryEntry]
+
+
 class CommandType(BaseModel):
     """A type of command: its name, the service that carries it out, JSON Schemas of its parameters and its reply."""
 
@@ -113,6 +157,36 @@ def command_status(stored: StoredCommand) -> CommandStatus:
         created_at=_time(row.created_at or row.started_at),
         updated_at=_time(row.updated_at),
         metadata=travelled | dict(stored.metadata or {}),
+    )
+
+
+def command_summary(stored: StoredCommand) -> CommandSummary:
+    """The same in a list."""
+    whole = command_status(stored).model_dump(exclude={"result"})
+    return CommandSummary(service=stored.row.service, **whole)
+
+
+def command_history(stored: StoredCommand, timeline: Sequence[Told]) -> CommandHistory:
+    """The answer to the question for what has happened."""
+    return CommandHistory(
+        command_id=stored.row.command_id,
+        command_type=stored.row.command_type,
+        status=stored.row.status,
+        entries=[_told(told) for told in timeline],
+    )
+
+
+def _told(told: Told) -> CommandHistoryEntry:
+    entry = told.entry
+    return CommandHistoryEntry(
+        event=told.event,
+        occurred_at=rfc3339(entry.occurred_at),
+        status=entry.status,
+        service=entry.service,
+        handler=entry.handler,
+        replica=entry.replica,
+        attempt=entry.attempt,
+        error=entry.error,
     )
 
 

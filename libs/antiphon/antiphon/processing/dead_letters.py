@@ -17,7 +17,7 @@ def failure(error: BaseException) -> dict[str, Any]:
     """An error as the fields of lifecycle.Failure: code, class, message, whether to try again, chain of causes."""
     return {
         "code": failure_code(error),
-        "error_class": type(error).__name__,
+        "error_class": _class_name(error),
         "message": _told(error),
         "retryable": not isinstance(error, MessageError | Permanent),
         "causes": _causes(error),
@@ -59,11 +59,32 @@ CODES: dict[type[BaseException], str] = {
 
 def _causes(error: BaseException) -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
-    cause = error.__cause__ or error.__context__
+    cause = _cause(error)
     while cause is not None and len(found) < 10:
-        found.append({"error_class": type(cause).__name__, "message": _told(cause)})
-        cause = cause.__cause__ or cause.__context__
+        found.append({"error_class": _class_name(cause), "message": _told(cause)})
+        cause = _cause(cause)
     return found
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """What a traceback would show before it: `raise … from None` hides what went before."""
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _class_name(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def has_failed(settled: dict[str, Any], failed: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a CommandHasFailed, from those of the CommandSettled and of its failure."""
+    told = ("command_id", "service", "correlation_id", "status", "attempts")
+    return {name: settled[name] for name in told} | {
+        "command_type": settled["command_type"][:LONGEST_TYPE],
+        "failed_at": settled["finished_at"],
+        "message": failed["message"][:LONGEST_MESSAGE],
+        **{name: failed[name] for name in ("code", "error_class", "retryable")},
+    }
 
 
 def dead_letter(
@@ -92,7 +113,8 @@ def dead_letter(
 def _told(error: BaseException) -> str:
     """What an error says, with its notes, as text that can be written: authors' errors quote anything at any length."""
     text = (str(error) or type(error).__name__)[:LONGEST_MESSAGE]
-    return "; ".join([text, *getattr(error, "__notes__", ())]).encode(errors="backslashreplace").decode()
+    told = "; ".join([text, *getattr(error, "__notes__", ())])[: 2 * LONGEST_MESSAGE]
+    return told.encode(errors="backslashreplace").decode()
 
 
 def bare_record(envelope: Envelope, *, answered: bool) -> Record:

@@ -125,6 +125,7 @@ class Delivery(Work):
         self.attempt += 1
         self.started = now
         self.running = True
+        self.announced = False
         self.first_tried = self.first_tried or now
         self.error = None
 

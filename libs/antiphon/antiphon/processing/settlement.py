@@ -10,9 +10,17 @@ from typing import Any
 from antiphon.broker import Outgoing, Record
 from antiphon.envelope import Envelope
 from antiphon.errors import HandlerTimeout, MessageError, Permanent, RetryAfter, UndecodableMessage, UnknownSchema
-from antiphon.lifecycle import CommandSettled, DeadLetter, Refused
+from antiphon.lifecycle import CommandHasFailed, CommandSettled, DeadLetter, Refused
 from antiphon.processing.batch import Batch
-from antiphon.processing.dead_letters import MICRO, DeadlinePassed, bare_record, dead_letter, failure, readable
+from antiphon.processing.dead_letters import (
+    MICRO,
+    DeadlinePassed,
+    bare_record,
+    dead_letter,
+    failure,
+    has_failed,
+    readable,
+)
 from antiphon.processing.delivery import Delivery, Route
 from antiphon.processing.held import Held, Unjudged
 from antiphon.processing.outbound import Outbound, answer_key
@@ -211,7 +219,7 @@ class Settlement:
         self, slice_: Slice, envelope: Envelope, handler: str, status: str, failed: dict[str, Any] | None,
         attempts: int, begun: float, now: float, result: str | None = None,
     ) -> None:  # fmt: skip
-        """The read side learns how a command ended; so does whoever waits, if it failed."""
+        """The read side learns how a command ended; if it failed, so do subscribers and whoever waits."""
         fields: dict[str, Any] = {
             "command_id": envelope.id,
             "command_type": readable(envelope.raw("ce_type")) or "",
@@ -227,7 +235,11 @@ class Settlement:
             "finished_at": int(now * MICRO),
         }
         self.batch.outputs.append(self._outbound.platform(self._names.lifecycle, CommandSettled, envelope.id, fields))
-        if failed is not None and allowed_to_answer(envelope, failed):
+        if failed is None:
+            return
+        told = has_failed(fields, failed)
+        self.batch.outputs.append(self._outbound.published(CommandHasFailed, told, envelope, now))
+        if allowed_to_answer(envelope, failed):
             self._answer(
                 slice_, envelope, Refused, self._outbound.encode(Refused.model_validate({"failure": failed})), now
             )

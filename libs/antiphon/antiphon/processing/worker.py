@@ -14,7 +14,7 @@ from antiphon.app import App
 from antiphon.broker import MemberOptions, ReaderOptions, Record
 from antiphon.catalogue import Installation
 from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
-from antiphon.lifecycle import CommandSettled, CommandStarted, DeadLetter, Done, Refused
+from antiphon.lifecycle import CommandHasFailed, CommandSettled, CommandStarted, DeadLetter, Done, Refused
 from antiphon.processing.admission import Admission, routes
 from antiphon.processing.announced import AnnouncedSchemas, announcements
 from antiphon.processing.batch import Commit, Outcome
@@ -40,7 +40,7 @@ from antiphon.processing.slice import Phase, Slice
 
 log = logging.getLogger(__name__)
 __all__ = ["Worker", "WorkerOptions", "WorkerParts", "slice_topics"]
-PLATFORM = (CommandSettled, CommandStarted, DeadLetter, Done, Refused)
+PLATFORM = (CommandHasFailed, CommandSettled, CommandStarted, DeadLetter, Done, Refused)
 
 
 class Worker:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from antiphon.broker import Partition
-from antiphon.status.projection import Fact, fold
-from antiphon.store import CommandRow, DeadLetterRow
+from antiphon.status.history import entry
+from antiphon.status.projection import Buried, Fact, RowFact, fold
+from antiphon.store import CommandRow, DeadLetterRow, HistoryEntry, Place
 
 
 @dataclass(slots=True)
@@ -30,21 +31,24 @@ class Counts:
 
 @dataclass(slots=True)
 class Batch:
-    """Facts by command, dead letters, and the next offset of every partition that moves."""
+    """Facts by command, entries of histories, dead letters, and the next offset of every partition that moves."""
 
-    facts: dict[str, list[Fact]] = field(default_factory=dict)
+    facts: dict[str, list[RowFact]] = field(default_factory=dict)
+    entries: list[HistoryEntry] = field(default_factory=list)
     letters: list[DeadLetterRow] = field(default_factory=list)
     positions: dict[Partition, int] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
 
-    def add(self, fact: Fact | DeadLetterRow | None) -> None:
-        """Sort in what a record says."""
+    def add(self, fact: Fact | None, place: Place) -> None:
+        """Sort in what the record at this place says."""
         if fact is None:
             self.counts.ignored += 1
             return
         self.counts.folded += 1
-        if isinstance(fact, DeadLetterRow):
-            self.letters.append(fact)
+        if (happened := entry(fact, place)) is not None:
+            self.entries.append(happened)
+        if isinstance(fact, Buried):
+            self.letters.append(fact.letter)
         else:
             self.facts.setdefault(fact.command_id, []).append(fact)
 

@@ -14,9 +14,10 @@ from antiphon.envelope import Envelope, uuid_of
 from antiphon.errors import UndecodableMessage
 from antiphon.lifecycle import CommandSettled, CommandStarted, DeadLetter
 from antiphon.messages import TYPE_PREFIX, Command, command_name
-from antiphon.status.projection import Arrival, Fact, Settled, Started
+from antiphon.status.projection import Arrival, Buried, Fact, Settled, Started
 from antiphon.store import DeadLetterRow, Place
 
+LONGEST_TYPE = 300  # characters; rows are found by it, and an index takes no text of any length
 _TYPE = re.compile(rf"{TYPE_PREFIX}\.(?P<home>[^.]+)\.[^.]+")
 
 
@@ -36,7 +37,7 @@ class FactReader:
         """Every topic that is read."""
         return (*self._services, self._lifecycle, self._dead_letters)
 
-    def read(self, record: Record) -> Fact | DeadLetterRow | None:
+    def read(self, record: Record) -> Fact | None:
         """What the record says; None for one that says nothing of a command.
 
         Raises UnknownSchema for one that may be readable later, another MessageError for one that never will be.
@@ -63,6 +64,7 @@ class FactReader:
             created_at=envelope.time.timestamp(),
             payload_hash=None if record.value is None else blake2b(record.value, digest_size=16).hexdigest(),
             origin=Place(*record[:3]),
+            forwarded=envelope.forwarded,
         )
 
     def _is_command(self, wire: str, service: str) -> bool:
@@ -74,7 +76,7 @@ class FactReader:
         return match is None or match["home"] == service
 
     def _name(self, wire: str) -> str:
-        return self._names.get(wire, wire)
+        return self._names.get(wire, wire[:LONGEST_TYPE])
 
     def _lifecycle_fact(self, record: Record) -> Fact | None:
         envelope = Envelope(record)
@@ -87,8 +89,14 @@ class FactReader:
         # a newer release may tell more than this one knows
         return None
 
-    def _letter(self, record: Record) -> DeadLetterRow:
+    def _letter(self, record: Record) -> Buried:
         letter = self._codec.decode(record.value, Envelope(record).content_type, DeadLetter)
+        service = self._services.get(letter.topic)
+        is_command = service is not None and self._is_command(letter.message_type or "", service)
+        row = self._letter_row(record, letter)
+        return Buried(row.message_id if is_command else None, row, letter.failure)
+
+    def _letter_row(self, record: Record, letter: DeadLetter) -> DeadLetterRow:
         return DeadLetterRow(
             place=Place(*record[:3]),
             message_id=uuid_of(letter.message_id),

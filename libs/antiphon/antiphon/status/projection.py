@@ -6,21 +6,38 @@ Topics are read independently of one another, so a row must come out the same in
 - a sighting counts until the command has ended, the latest attempt wins;
 - the end is told once and by one record, which states everything about it.
 
-A function that returns the row it was given has refused the fact.
+A function that returns the row it was given has refused the fact; `LEGAL` says which transitions there are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import get_args
 
-from antiphon.lifecycle import FINAL, CommandSettled, CommandStarted
-from antiphon.store import CommandRow, Place
+from antiphon.lifecycle import CommandSettled, CommandStarted, Failure, SettledStatus, Status
+from antiphon.store import CommandRow, DeadLetterRow, Place
+
+_ENDS: frozenset[Status] = frozenset(get_args(SettledStatus))
+# Sightings may be lost: from every status that is not an end each end is one step away.
+LEGAL: Mapping[Status, frozenset[Status]] = {
+    "pending": _ENDS | {"processing", "input_required"},
+    "processing": _ENDS | {"processing", "input_required"},  # itself: a later attempt
+    "input_required": _ENDS | {"processing"},
+    "completed": frozenset(),
+    "failed": frozenset(),
+    "cancelled": frozenset(),
+    "timed_out": frozenset(),
+    "dead_lettered": frozenset(),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A command's own record on its service's topic, read by its headers alone; times in seconds since 1970."""
+    """A command's own record on its service's topic, read by its headers alone; times in seconds since 1970.
+
+    `forwarded`: it is the copy that a worker has moved to its partition.
+    """
 
     command_id: str
     command_type: str
@@ -31,6 +48,7 @@ class Arrival:
     created_at: float
     payload_hash: str | None
     origin: Place
+    forwarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +69,20 @@ class Settled:
     event: CommandSettled
 
 
-Fact = Arrival | Started | Settled
+@dataclass(frozen=True, slots=True)
+class Buried:
+    """A dead letter, with the id of the command that it holds; None if it holds something else."""
+
+    command_id: str | None
+    letter: DeadLetterRow
+    failure: Failure
 
 
-def fold(row: CommandRow | None, fact: Fact) -> CommandRow:
+RowFact = Arrival | Started | Settled
+Fact = RowFact | Buried
+
+
+def fold(row: CommandRow | None, fact: RowFact) -> CommandRow:
     """The row after this fact; the same object if the fact changes nothing or may not."""
     if isinstance(fact, Arrival):
         return arrived(row, fact)
@@ -85,7 +113,7 @@ def started(row: CommandRow | None, fact: Started) -> CommandRow:
     """Somebody works on it; ignored once it has ended, or for an attempt before the one already seen."""
     event = fact.event
     row = row or CommandRow(fact.command_id, fact.command_type, event.service)
-    if row.status in FINAL or (row.status == "processing" and event.attempt <= row.attempts):
+    if "processing" not in LEGAL[row.status] or (row.status == "processing" and event.attempt <= row.attempts):
         return row
     started_at = event.started_at.timestamp()
     return _dated(
@@ -97,7 +125,7 @@ def settled(row: CommandRow | None, fact: Settled) -> CommandRow:
     """How it ended; nothing follows an end."""
     event = fact.event
     row = row or CommandRow(fact.command_id, fact.command_type, event.service)
-    if row.status in FINAL:
+    if event.status not in LEGAL[row.status]:
         return row
     return _dated(
         replace(

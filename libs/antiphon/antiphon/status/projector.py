@@ -16,7 +16,7 @@ from antiphon.errors import BrokerUnavailable, OffsetOutOfRange, ProjectionSuper
 from antiphon.status.batch import Batch, Counts
 from antiphon.status.facts import FactReader
 from antiphon.status.held import HeldPartitions
-from antiphon.store import Progress, Store
+from antiphon.store import Place, Progress, Store
 
 LOG = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ class Projector:
     def _take(self, record: Record, batch: Batch) -> bool:
         """Sort a record in; False if its partition has to wait for it."""
         try:
-            batch.add(self._facts.read(record))
+            batch.add(self._facts.read(record), Place(*record[:3]))
         except Exception as error:  # whatever is wrong with one record, the others do not wait for it
             if isinstance(error, UnknownSchema) and self._held.hold(Partition(*record[:2]), record.offset):
                 return False
@@ -174,6 +174,7 @@ class Projector:
             with self._parts.store.fold(self._options.projection, progress) as folding:
                 changed = batch.changes(folding.rows(batch.facts))
                 folding.save(changed)
+                folding.append(batch.entries)
                 folding.bury(batch.letters)
                 folding.move(batch.positions)
         except ProjectionSuperseded:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 
-from sqlalchemy import Connection, Engine, case, func, select
+from sqlalchemy import Connection, Engine, case, delete, func, select
 
 from antiphon.broker import Partition
-from antiphon.store import CommandRow, DeadLetterRow, Folding
+from antiphon.store import CommandRow, DeadLetterRow, Folding, HistoryEntry
 from antiphon.stores import rows
 from antiphon.stores.database import insert
-from antiphon.stores.schema import commands, dead_letters, positions
+from antiphon.stores.schema import command_tags, commands, dead_letters, history, positions
 
 _IDS_AT_ONCE = 500  # far below what either database takes as parameters of one statement
 
@@ -41,16 +41,28 @@ class SqlFolding(Folding):
         # a body is kept only until its command's record was seen
         kept = {name: case((new.origin_topic.is_(None), commands.c[name])) for name in ("body", "due_at")}
         # the time that the gateway told its client stays
-        created = {"created_at": func.coalesce(commands.c.submitted_at, new.created_at)}
+        created = {name: func.coalesce(commands.c.submitted_at, new[name]) for name in ("created_at", "listed_at")}
         statement = upsert.on_conflict_do_update(
             index_elements=["command_id"], set_=folded | kept | created | {"version": commands.c.version + 1}
         )
         self._connection.execute(statement, [rows.command_columns(row) | {"version": 1} for row in changed])
+        self._tag(changed)
+
+    def _tag(self, changed: Sequence[CommandRow]) -> None:
+        for some in _chunks([row.command_id for row in changed]):
+            self._connection.execute(delete(command_tags).where(command_tags.c.command_id.in_(some)))
+        if labels := [columns for row in changed for columns in rows.tag_columns(row)]:
+            self._connection.execute(insert(self._engine, command_tags), labels)
 
     def bury(self, letters: Sequence[DeadLetterRow]) -> None:
         if letters:
             statement = insert(self._engine, dead_letters).on_conflict_do_nothing()
             self._connection.execute(statement, [rows.letter_columns(letter) for letter in letters])
+
+    def append(self, entries: Sequence[HistoryEntry]) -> None:
+        if entries:
+            statement = insert(self._engine, history).on_conflict_do_nothing()
+            self._connection.execute(statement, [rows.entry_columns(entry) for entry in entries])
 
     def move(self, moved: Mapping[Partition, int]) -> None:
         if not moved:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from antiphon.lifecycle import Failure
-from antiphon.store import CommandRow, DeadLetterRow, Place, StoredCommand, Submission
+from antiphon.store import CommandRow, DeadLetterRow, HistoryEntry, Place, StoredCommand, Submission, Tag
+from antiphon.stores.schema import TAG_NAME, TAG_VALUE
 
 _PLAIN = (
     "command_id",
@@ -37,23 +38,25 @@ _LETTER = (
     "received_at",
     "given_up_at",
 )
+_HISTORY = ("command_id", "kind", "occurred_at", "status", "service", "handler", "replica", "attempt")
 
 
-def _writable(value: Any) -> Any:
+def writable(value: Any) -> Any:
     """PostgreSQL has no text with a NUL in it: it is replaced, so that no record can stop a projection."""
     if isinstance(value, str):
         return value.replace("\x00", "\ufffd") if "\x00" in value else value
     if isinstance(value, Mapping):
-        return {_writable(name): _writable(item) for name, item in value.items()}
-    return [_writable(item) for item in value] if isinstance(value, list) else value
+        return {writable(name): writable(item) for name, item in value.items()}
+    return [writable(item) for item in value] if isinstance(value, list) else value
 
 
 def command_columns(row: CommandRow) -> dict[str, Any]:
     """What a projection writes of a command."""
-    columns = {name: _writable(getattr(row, name)) for name in _PLAIN}
+    columns = {name: writable(getattr(row, name)) for name in _PLAIN}
     topic, partition, offset = row.origin or (None, None, None)
     return columns | {
-        "error": row.error and _writable(row.error.model_dump()),
+        "listed_at": row.listed_at,
+        "error": row.error and writable(row.error.model_dump()),
         "origin_topic": topic,
         "origin_partition": partition,
         "origin_offset": offset,
@@ -76,8 +79,20 @@ def stored_command(found: Mapping[str, Any]) -> StoredCommand:
 
 
 def submission_columns(submission: Submission) -> dict[str, Any]:
-    """The whole row of a command that has only been submitted."""
-    row = CommandRow(
+    """The whole row of a command that has only been submitted, as its columns."""
+    return command_columns(submitted_row(submission)) | {
+        "version": 1,
+        "metadata": writable(submission.metadata),
+        "body": submission.body,
+        "body_hash": submission.body_hash,
+        "submitted_at": submission.created_at,
+        "due_at": submission.due_at,
+    }
+
+
+def submitted_row(submission: Submission) -> CommandRow:
+    """The row of a command that has only been submitted."""
+    return CommandRow(
         command_id=submission.command_id,
         command_type=submission.command_type,
         service=submission.service,
@@ -87,14 +102,6 @@ def submission_columns(submission: Submission) -> dict[str, Any]:
         created_at=submission.created_at,
         updated_at=submission.created_at,
     )
-    return command_columns(row) | {
-        "version": 1,
-        "metadata": _writable(submission.metadata),
-        "body": submission.body,
-        "body_hash": submission.body_hash,
-        "submitted_at": submission.created_at,
-        "due_at": submission.due_at,
-    }
 
 
 def submission(found: Mapping[str, Any]) -> Submission:
@@ -110,7 +117,7 @@ def submission(found: Mapping[str, Any]) -> Submission:
 
 def letter_columns(letter: DeadLetterRow) -> dict[str, Any]:
     """What is written of a dead letter."""
-    columns = {name: _writable(getattr(letter, name)) for name in _LETTER}
+    columns = {name: writable(getattr(letter, name)) for name in _LETTER}
     for name, place in (("place", letter.place), ("origin", letter.origin)):
         columns |= {f"{name}_topic": place.topic, f"{name}_partition": place.partition, f"{name}_offset": place.offset}
     return columns
@@ -122,4 +129,36 @@ def letter_row(found: Mapping[str, Any]) -> DeadLetterRow:
         place=Place(found["place_topic"], found["place_partition"], found["place_offset"]),
         origin=Place(found["origin_topic"], found["origin_partition"], found["origin_offset"]),
         **{name: found[name] for name in _LETTER},
+    )
+
+
+def searched(tag: Tag) -> Tag:
+    """A label as it is compared."""
+    name, value = writable(tag.name)[:TAG_NAME], tag.value
+    return Tag(name, None if value is None else writable(value)[:TAG_VALUE])
+
+
+def tag_columns(row: CommandRow) -> list[dict[str, str | None]]:
+    """What is written to find a command by its labels: of names that are compared alike the last one counts."""
+    found = dict(searched(Tag(name, value)) for name, value in row.tags.items())
+    return [{"command_id": row.command_id, "name": name, "value": value} for name, value in found.items()]
+
+
+def entry_columns(entry: HistoryEntry) -> dict[str, Any]:
+    """What is written of an entry in a history."""
+    topic, partition, offset = entry.place
+    return {name: writable(getattr(entry, name)) for name in _HISTORY} | {
+        "error": entry.error and writable(entry.error.model_dump()),
+        "place_topic": topic,
+        "place_partition": partition,
+        "place_offset": offset,
+    }
+
+
+def entry_row(found: Mapping[str, Any]) -> HistoryEntry:
+    """The entry that these columns hold."""
+    return HistoryEntry(
+        **{name: found[name] for name in _HISTORY},
+        error=None if found["error"] is None else Failure.model_validate(found["error"]),
+        place=Place(found["place_topic"], found["place_partition"], found["place_offset"]),
     )

@@ -14,10 +14,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
 TABLES = MetaData(naming_convention={"pk": "pk_%(table_name)s", "ix": "ix_%(table_name)s_%(column_0_N_name)s"})
+
+TAG_NAME, TAG_VALUE = 64, 256  # characters; what is longer would not fit into an index
 
 # none_as_null: a missing value is SQL's NULL, never JSON's
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
@@ -45,6 +48,7 @@ commands = Table(
     Column("origin_topic", Text),
     Column("origin_partition", Integer),
     Column("origin_offset", BigInteger),
+    Column("listed_at", Double, nullable=False, server_default=text("0")),
     Column("version", Integer, nullable=False),
     # from here on the gateway's: a projection never changes these, but drops what is no longer needed
     Column("metadata", Json),
@@ -61,6 +65,45 @@ Index(
     sqlite_where=commands.c.due_at.is_not(None),
     postgresql_where=commands.c.due_at.is_not(None),
 )
+
+# every way of asking for the newest has an index that holds them in order
+Index("ix_commands_listed_at_command_id", commands.c.listed_at, commands.c.command_id)
+Index("ix_commands_status_listed_at_command_id", commands.c.status, commands.c.listed_at, commands.c.command_id)
+Index(
+    "ix_commands_command_type_listed_at_command_id",
+    commands.c.command_type,
+    commands.c.listed_at,
+    commands.c.command_id,
+)
+
+command_tags = Table(
+    "command_tags",
+    TABLES,
+    Column("command_id", String(36), nullable=False),
+    Column("name", String(TAG_NAME), nullable=False),
+    Column("value", String(TAG_VALUE), nullable=False),
+    PrimaryKeyConstraint("command_id", "name"),
+)
+Index("ix_command_tags_name_value_command_id", command_tags.c.name, command_tags.c.value, command_tags.c.command_id)
+
+history = Table(
+    "command_history",
+    TABLES,
+    Column("place_topic", String(249), nullable=False),
+    Column("place_partition", Integer, nullable=False),
+    Column("place_offset", BigInteger, nullable=False),
+    Column("command_id", String(36), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("occurred_at", Double, nullable=False),
+    Column("status", String(16)),
+    Column("service", Text, nullable=False),
+    Column("handler", Text),
+    Column("replica", Text),
+    Column("attempt", BigInteger),
+    Column("error", Json),
+    PrimaryKeyConstraint("place_topic", "place_partition", "place_offset"),
+)
+Index("ix_command_history_command_id_occurred_at", history.c.command_id, history.c.occurred_at)
 
 dead_letters = Table(
     "dead_letters",

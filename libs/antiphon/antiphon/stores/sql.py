@@ -6,22 +6,33 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, Engine, Select, and_, delete, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from antiphon.broker import Partition
 from antiphon.errors import ProjectionSuperseded
-from antiphon.store import DeadLetterRow, Folding, Progress, Store, StoredCommand, Submission
+from antiphon.store import (
+    CommandQuery,
+    DeadLetterRow,
+    Folding,
+    HistoryEntry,
+    Progress,
+    Store,
+    StoredCommand,
+    Submission,
+    Tag,
+)
 from antiphon.stores import rows
 from antiphon.stores.database import connect, insert, migrate, reading, writing
 from antiphon.stores.folding import SqlFolding
-from antiphon.stores.schema import commands, dead_letters, positions, projections
+from antiphon.stores.schema import command_tags, commands, dead_letters, history, positions, projections
 
 # what a row holds before anything was seen of its command
 _UNSEEN: dict[str, Any] = {
     "status": "pending",
     "updated_at": commands.c.submitted_at,
     "created_at": commands.c.submitted_at,
+    "listed_at": commands.c.submitted_at,
     "attempts": 0,
     "version": commands.c.version + 1,
     **dict.fromkeys(("started_at", "finished_at", "result", "processor", "replica", "error", "payload_hash")),
@@ -49,16 +60,35 @@ class SqlStore(Store):
     def submit(self, submission: Submission) -> bool:
         with writing(self.engine) as connection:
             added = insert(self.engine, commands).on_conflict_do_nothing().returning(commands.c.command_id)
-            return connection.execute(added, rows.submission_columns(submission)).first() is not None
+            columns = rows.submission_columns(submission)
+            if connection.execute(added, columns).first() is None:
+                return False
+            if labels := rows.tag_columns(rows.submitted_row(submission)):
+                connection.execute(insert(self.engine, command_tags), labels)
+            return True
 
     def withdraw(self, command_id: str) -> None:
         with writing(self.engine) as connection:
             connection.execute(delete(commands).where(commands.c.command_id == command_id, _nothing_seen()))
+            _drop_tags_of_nobody(connection, command_tags.c.command_id == command_id)
 
     def command(self, command_id: str) -> StoredCommand | None:
         with reading(self.engine) as connection:
             found = connection.execute(select(commands).where(commands.c.command_id == command_id)).mappings().first()
             return None if found is None else rows.stored_command(dict(found))
+
+    def commands(self, query: CommandQuery) -> list[StoredCommand]:
+        newest = (commands.c.listed_at.desc(), commands.c.command_id.desc())
+        shown = [column for column in commands.c if column is not commands.c.body]  # each may be as long as a message
+        wanted = select(*shown).where(*_conditions(query)).order_by(*newest).limit(query.limit)
+        with reading(self.engine) as connection:
+            return [rows.stored_command(dict(found)) for found in connection.execute(wanted).mappings()]
+
+    def history(self, command_id: str, limit: int) -> list[HistoryEntry]:
+        oldest = (history.c.occurred_at, history.c.place_topic, history.c.place_partition, history.c.place_offset)
+        wanted = select(history).where(history.c.command_id == command_id).order_by(*oldest).limit(limit)
+        with reading(self.engine) as connection:
+            return [rows.entry_row(dict(found)) for found in connection.execute(wanted).mappings()]
 
     def versions(self, ids: Collection[str]) -> dict[str, int]:
         wanted = select(commands.c.command_id, commands.c.version).where(commands.c.command_id.in_(ids))
@@ -118,7 +148,9 @@ class SqlStore(Store):
             connection.execute(raised.values(version=projections.c.version + 1))
             connection.execute(delete(positions).where(positions.c.projection == projection))
             connection.execute(delete(dead_letters))
+            connection.execute(delete(history))
             connection.execute(delete(commands).where(commands.c.body_hash.is_(None)))
+            _drop_tags_of_nobody(connection)
             connection.execute(update(commands).values(_UNSEEN))
 
     def ping(self) -> None:
@@ -127,6 +159,34 @@ class SqlStore(Store):
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _conditions(query: CommandQuery) -> list[ColumnElement[bool]]:
+    listed_at, command_id = commands.c.listed_at, commands.c.command_id
+    found = [_tagged(rows.searched(tag)) for tag in query.tags]
+    if query.command_type is not None:
+        found.append(commands.c.command_type == rows.writable(query.command_type))
+    if query.status is not None:
+        found.append(commands.c.status == query.status)
+    if query.since is not None:
+        found.append(listed_at >= query.since)
+    if query.after is not None:
+        when, last = query.after
+        last = rows.writable(last)
+        # the first condition alone would do; it is what lets an index find the place
+        found += [listed_at <= when, or_(listed_at < when, and_(listed_at == when, command_id < last))]
+    return found
+
+
+def _tagged(tag: Tag) -> ColumnElement[bool]:
+    mine: Select[Any] = select(command_tags.c.command_id).where(command_tags.c.name == tag.name)
+    return commands.c.command_id.in_(mine if tag.value is None else mine.where(command_tags.c.value == tag.value))
+
+
+def _drop_tags_of_nobody(connection: Connection, *of: ColumnElement[bool]) -> None:
+    """Labels whose commands have just been deleted."""
+    there = select(commands.c.command_id)
+    connection.execute(delete(command_tags).where(*of, command_tags.c.command_id.not_in(there)))
 
 
 def _nothing_seen() -> ColumnElement[bool]:

@@ -13,11 +13,12 @@ from antiphon.client import Client, SubmitOptions
 from antiphon.codecs.avro import AvroCodec
 from antiphon.envelope import JSON, Envelope
 from antiphon.errors import CommandFailed, InvalidMessage
-from antiphon.lifecycle import Done, Failure, Refused
+from antiphon.lifecycle import Cause, Done, Failure, Refused
 from antiphon.messages import Reply
 from antiphon.testing.contracts.client_harness import ClientHarness, Read, Tare, Weigh, Weighed
 
-REFUSED = Refused(failure=Failure(code="failed", error_class="Empty", message="no item", retryable=True))
+CAUSES = [Cause(error_class="KeyError", message="'item'")]
+REFUSED = Refused(failure=Failure(code="failed", error_class="Empty", message="no item", retryable=True, causes=CAUSES))
 
 
 def newer_answer(grams: int) -> Reply:
@@ -71,6 +72,7 @@ class RequestContract(ClientHarness):
                 await asking
         raised = failure.value
         assert (raised.code, raised.error_class, raised.retryable) == ("failed", "Empty", True)
+        assert raised.causes == (("KeyError", "'item'"),)
 
     async def test_an_answer_that_was_not_declared_is_no_answer(self) -> None:
         async with self.client() as client:

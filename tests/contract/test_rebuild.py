@@ -1,0 +1,223 @@
+"""The log alone rebuilds the read side, table by table, on either database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from antiphon import App, Command, CommandHasFailed, Context, Event, Permanent, Reply, Retry
+from antiphon.broker import Outgoing
+from antiphon.codecs.avro import AvroCodec
+from antiphon.envelope import Origin, derived_id, headers, rfc3339
+from antiphon.lifecycle import CommandSettled, CommandStarted, SettledStatus
+from antiphon.status.projector import Projector, ProjectorOptions, ProjectorParts
+from antiphon.stores.schema import TABLES
+from antiphon.stores.sql import SqlStore
+from antiphon.testing.contracts.store import submission
+from tests.processing.world import World
+
+Tables = dict[str, list[dict[str, Any]]]
+# they count changes, and say when something has changed, not what there is
+COUNTS = {("commands", "version"), ("projections", "version")}
+
+LATER: dict[int, SettledStatus] = {8: "cancelled", 9: "timed_out", 1: "failed"}
+
+
+class Mean(Reply):
+    value: float
+
+
+class Compute(Command[Mean], service="processors"):
+    values: list[float]
+
+
+class Noticed(Event, family="notices"):
+    text: str
+
+
+def processors() -> App:
+    app = App("processors")
+
+    @app.command(retry=Retry("1s", on=(ValueError,)))
+    def compute(command: Compute, ctx: Context) -> Mean:
+        if not command.values:
+            raise Permanent("no values")
+        if command.values == [0] and ctx.attempt == 1:
+            raise ValueError("not the first time")
+        ctx.publish(Noticed(text=str(command.values)))
+        return Mean(value=sum(command.values) / len(command.values))
+
+    @app.event()
+    def on_notice(event: Noticed, ctx: Context) -> None:
+        raise Permanent("an event is given up, and is no command")
+
+    @app.event()
+    def on_failure(event: CommandHasFailed, ctx: Context) -> None:
+        """Heard, and left at that."""
+
+    return app
+
+
+class RichLog:
+    """Every outcome, labels, dead letters of commands and events, repeats, sightings early and late."""
+
+    def __init__(self) -> None:
+        app = processors()
+        self.world = World(app)
+        self.world.worker(app)
+        self.world.serve()
+
+    def command(self, number: int, *values: float, **extra: str) -> Outgoing:
+        return self.world.record(Compute(values=list(values)), ce_id=id_of(number), **extra)
+
+    def told(self, event: CommandStarted | CommandSettled) -> Outgoing:
+        """On `lifecycle`, placed by the command's id, as another worker writes it."""
+        found = headers("test", type(event).type_name(), derived_id(str(event)), self.world.clock.now(), Origin("c"))
+        value = self.world.codec.encode(event)
+        return Outgoing(self.world.names.lifecycle, -1, event.command_id.encode(), value, found)
+
+    def first_half(self) -> None:
+        world = self.world
+        past = rfc3339(world.clock.now() - 1)
+        plain = self.command(1, 1, 3, ce_tags='{"team": "süd", "tier": "gold"}', ce_priority="high")
+        world.send(plain, self.command(2), self.command(3, 1, ce_deadline=past), self.command(4, 0))
+        world.send(self.command(5, 1)._replace(value=b"\xc3\x01short"), plain)
+        nobody = self.command(6, 1)
+        world.send(nobody._replace(headers=renamed(nobody, b"antiphon.processors.Nobody")))
+        world.until(lambda: len(world.settled()) >= 6, "six commands have ended")
+
+    def second_half(self) -> None:
+        world = self.world
+        seventh = self.command(7, 2, ce_tags='{"team": "nord"}')
+        world.send(self.told(self.started(7, 1)), seventh, self.command(1, 1, 3))
+        world.until(lambda: len(world.settled()) >= 7, "another one has ended")
+        for number, status in LATER.items():
+            world.send(self.told(self.settled(number, status)))
+        world.send(self.told(self.started(1, 9)), self.told(self.started(10, 2)))
+        world.turn(300)
+
+    def started(self, number: int, attempt: int) -> CommandStarted:
+        return CommandStarted(
+            command_id=id_of(number),
+            command_type=Compute.type_name(),
+            service="processors",
+            replica="worker-9",
+            attempt=attempt,
+            started_at=self.now,
+        )
+
+    def settled(self, number: int, status: SettledStatus) -> CommandSettled:
+        return CommandSettled(
+            command_id=id_of(number),
+            command_type=Compute.type_name(),
+            service="processors",
+            handler="compute",
+            replica="worker-9",
+            correlation_id="order 17",
+            status=status,
+            attempts=1,
+            started_at=self.now,
+            finished_at=self.now,
+        )
+
+    @property
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.world.clock.now(), UTC)
+
+    def fold(self, store: SqlStore, limit: int) -> None:
+        """All there is, in transactions of so many records."""
+        parts = ProjectorParts(self.world.broker, self.world.catalogue, AvroCodec(), store, self.world.clock)
+        projector = Projector(replace(parts, options=ProjectorOptions(limit=limit)))
+        while projector.turn(0):
+            pass
+        projector.close()
+
+
+def renamed(record: Outgoing, wire: bytes) -> list[tuple[str, bytes]]:
+    return [(name, wire if name == "ce_type" else value) for name, value in record.headers]
+
+
+def id_of(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012}"
+
+
+def tables(store: SqlStore) -> Tables:
+    """Everything that the database holds, in an order that does not depend on how it came there."""
+    found: Tables = {}
+    with store.engine.connect() as connection:
+        for table in TABLES.sorted_tables:
+            wanted = [column for column in table.columns if (table.name, column.name) not in COUNTS]
+            rows = [dict(row) for row in connection.execute(select(*wanted)).mappings()]
+            found[table.name] = sorted(rows, key=repr)
+    return found
+
+
+def rebuilt(url: str, log: RichLog) -> tuple[Tables, Tables]:
+    """What was folded while the log was written, few records at a time, and what is folded again from nothing."""
+    store = SqlStore.open(url)
+    try:
+        promised = (submission(id_of(number), tags={"team": "west"}) for number in (1, 2, 99))
+        for each in promised:
+            store.submit(each)
+        log.first_half()
+        log.fold(store, limit=2)
+        log.second_half()
+        log.fold(store, limit=3)
+        before = tables(store)
+        store.forget("commands")
+        assert not tables(store)["command_history"], "nothing of the log is left"
+        log.fold(store, limit=1000)
+        return before, tables(store)
+    finally:
+        store.close()
+
+
+def folded(url: str, log: RichLog) -> Tables:
+    """What an empty database holds of the log."""
+    store = SqlStore.open(url)
+    try:
+        log.fold(store, limit=7)
+        return tables(store)
+    finally:
+        store.close()
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'status.db'}"
+
+
+@pytest.mark.promise("S0-04", "S0-06", "S0-33", "S0-40")
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_the_log_rebuilds_every_table_to_the_same_rows(database: str, request: pytest.FixtureRequest) -> None:
+    before, after = rebuilt(request.getfixturevalue(database), RichLog())
+
+    statuses = {row["command_id"]: row["status"] for row in before["commands"]}
+    assert set(statuses.values()) == {
+        "pending",
+        "processing",
+        "completed",
+        "failed",
+        "timed_out",
+        "dead_lettered",
+        "cancelled",
+    }
+    assert statuses[id_of(1)] == "completed", "a later end of the same command changes nothing"
+    assert statuses[id_of(99)] == "pending", "a promise is kept though the log says nothing of it"
+    assert {row["kind"] for row in before["command_history"]} == {"submitted", "started", "dead_lettered", "settled"}
+    assert all(before[name] for name in before), "every table has rows"
+    for name in before:
+        assert after[name] == before[name], name
+
+
+def test_both_databases_hold_the_same(sqlite: str, postgres: str) -> None:
+    log = RichLog()
+    log.first_half()
+    log.second_half()
+
+    assert folded(sqlite, log) == folded(postgres, log)
