@@ -29,6 +29,7 @@ class Task(Work):
     def __init__(self, fn: Callable[[], Any], timeout: float = 5.0, *, asynchronous: bool = True) -> None:
         self.fn, self.timeout, self.asynchronous = fn, timeout, asynchronous
         self.result: object = None
+        self.extend = None
         self.error: BaseException | None = None
 
     def start(self) -> Coroutine[Any, Any, object] | None:
@@ -142,6 +143,27 @@ def test_a_handler_that_waits_too_long_is_ended_and_the_others_are_not(executor:
     assert isinstance(hanging.error, HandlerTimeout)
     assert isinstance(stubborn.error, HandlerTimeout)
     assert other.result == "fine"
+
+
+@pytest.mark.promise("S0-31")
+def test_a_handler_that_tells_of_progress_may_take_longer_than_its_timeout(executor: LoopExecutor) -> None:
+    async def migrate() -> str:
+        for _ in range(10):
+            await asyncio.sleep(0.05)
+            assert task.extend is not None
+            task.extend()
+        return "moved"
+
+    async def hang_in_the_end() -> None:
+        await asyncio.sleep(0.1)
+        assert hanging.extend is not None
+        hanging.extend()
+        await asyncio.Event().wait()
+
+    task, hanging = Task(migrate, 0.3), Task(hang_in_the_end, 0.3)
+    run(executor, [task, hanging])
+    assert task.result == "moved"
+    assert isinstance(hanging.error, HandlerTimeout)
 
 
 def test_a_plain_handler_that_ran_too_long_has_timed_out_when_it_returns(executor: LoopExecutor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Coroutine
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -76,6 +77,13 @@ class Context(Outbox):
     @abstractmethod
     def attempt(self) -> int:
         """1 for the first attempt of this process."""
+
+    @abstractmethod
+    def progress(self, fraction: float | None = None, note: str = "") -> Coroutine[Any, Any, None]:
+        """Tell whoever looks how far it is (0 to 1), or in words; the handler's timeout begins anew. Awaited.
+
+        It is seen at once, whatever becomes of the attempt. Of many in a second the last one is told.
+        """
 
     @abstractmethod
     def state(self, kind: type[StateT]) -> StateT:

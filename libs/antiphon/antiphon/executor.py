@@ -17,10 +17,11 @@ from antiphon.broker import Partition, Reader, Record
 class Work(ABC):
     """One attempt of one handler. It keeps its own result; it never raises into the executor."""
 
-    __slots__ = ()
+    __slots__ = ("extend",)
 
     asynchronous: bool
     timeout: float
+    extend: Callable[[], None] | None  # set while asynchronous work waits: its timeout begins anew
 
     @abstractmethod
     def start(self) -> Coroutine[Any, Any, object] | None:

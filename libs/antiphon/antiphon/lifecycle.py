@@ -54,6 +54,19 @@ class CommandStarted(Event, family="lifecycle"):
     started_at: AwareDatetime
 
 
+class CommandProgressed(Event, family="lifecycle"):
+    """A sighting: how far a command has come, as its handler tells; `fraction` is from 0 to 1."""
+
+    command_id: str
+    command_type: str
+    service: str
+    replica: str
+    attempt: int
+    fraction: float | None = None
+    note: str = ""
+    seen_at: AwareDatetime
+
+
 class CommandSettled(Event, family="lifecycle"):
     """A fact, written in the transaction that settled the command; `result` is the reply as JSON text."""
 

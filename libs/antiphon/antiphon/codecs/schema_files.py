@@ -10,11 +10,20 @@ from typing import Any
 
 from antiphon.avro_schema import message_schema, schema_text
 from antiphon.errors import ConfigurationError
-from antiphon.lifecycle import CommandHasFailed, CommandSettled, CommandStarted, DeadLetter, Done, Refused
+from antiphon.lifecycle import (
+    CommandHasFailed,
+    CommandProgressed,
+    CommandSettled,
+    CommandStarted,
+    DeadLetter,
+    Done,
+    Refused,
+)
 from antiphon.messages import Command, Event, Message, Reply
 
 PLATFORM: tuple[type[Message], ...] = (
     CommandHasFailed,
+    CommandProgressed,
     CommandSettled,
     CommandStarted,
     DeadLetter,

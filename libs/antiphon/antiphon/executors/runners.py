@@ -102,7 +102,7 @@ class Runners:
         task = asyncio.current_task()
         assert task is not None
         expiry = Expiry(task, work.timeout)
-        timer = task.get_loop().call_later(work.timeout, expiry.strike)
+        work.extend = expiry.begin
         try:
             while True:
                 thrown, value = yield from self._pause(waits_for)
@@ -124,7 +124,8 @@ class Runners:
                 raise RuntimeError("the handler was cancelled from inside") from error
             raise
         finally:
-            timer.cancel()
+            work.extend = None
+            expiry.end()
 
     def _pause(self, waits_for: Any) -> Generator[Any, Any, tuple[BaseException | None, Any]]:
         """Let the loop wait; meanwhile another runner may take what is ready."""
@@ -142,12 +143,24 @@ class Runners:
 class Expiry:
     """The time limit of one handler that waits."""
 
-    __slots__ = ("_seconds", "_struck", "_task")
+    __slots__ = ("_seconds", "_struck", "_task", "_timer")
 
     def __init__(self, task: asyncio.Task[None], seconds: float) -> None:
         self._task = task
         self._seconds = seconds
         self._struck = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """The time begins now, once more."""
+        self.end()
+        self._timer = self._task.get_loop().call_later(self._seconds, self.strike)
+
+    def end(self) -> None:
+        """It does not matter any more."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def strike(self) -> None:
         """The time is over."""

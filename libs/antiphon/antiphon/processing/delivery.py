@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,6 +23,7 @@ from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Slice
 from antiphon.processing.state import kept_key
 
+LONGEST_NOTE = 500  # characters
 StateT = TypeVar("StateT", bound=State)
 
 
@@ -49,6 +50,7 @@ class Desk:
     codec: Codec
     outbound: Outbound
     keeps_state: bool
+    progressed: Callable[[Delivery], None]  # told of each delivery that has a new `progress`
 
 
 class Delivery(Work):
@@ -73,6 +75,7 @@ class Delivery(Work):
         "ledger_id",
         "message",
         "outputs",
+        "progress",
         "record",
         "result",
         "route",
@@ -104,6 +107,8 @@ class Delivery(Work):
         self.result: str | None = None  # the reply as JSON, for the read side
         self.answer: tuple[type[Message], bytes] | None = None  # the reply encoded, for who waits
         self.error: BaseException | None = None
+        self.extend = None
+        self.progress: tuple[float | None, str] | None = None  # what its handler has said last
         self._choose()
 
     def _choose(self) -> None:
@@ -243,6 +248,15 @@ class HandlerContext(Context):
     @property
     def attempt(self) -> int:
         return self._delivery.attempt
+
+    async def progress(self, fraction: float | None = None, note: str = "") -> None:
+        if fraction is not None and not 0 <= fraction <= 1:
+            raise ValueError(f"progress is {fraction!r}; it goes from 0 to 1")
+        delivery = self._delivery
+        delivery.progress = fraction, note[:LONGEST_NOTE]
+        if delivery.extend is not None:
+            delivery.extend()
+        self._desk.progressed(delivery)
 
     def state(self, kind: type[StateT]) -> StateT:
         if not self._desk.keeps_state:

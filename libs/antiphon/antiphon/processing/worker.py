@@ -14,7 +14,15 @@ from antiphon.app import App
 from antiphon.broker import MemberOptions, ReaderOptions, Record
 from antiphon.catalogue import Installation
 from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
-from antiphon.lifecycle import CommandHasFailed, CommandSettled, CommandStarted, DeadLetter, Done, Refused
+from antiphon.lifecycle import (
+    CommandHasFailed,
+    CommandProgressed,
+    CommandSettled,
+    CommandStarted,
+    DeadLetter,
+    Done,
+    Refused,
+)
 from antiphon.processing.admission import Admission, routes
 from antiphon.processing.announced import AnnouncedSchemas, announcements
 from antiphon.processing.batch import Commit, Outcome
@@ -40,7 +48,7 @@ from antiphon.processing.slice import Phase, Slice
 
 log = logging.getLogger(__name__)
 __all__ = ["Worker", "WorkerOptions", "WorkerParts", "slice_topics"]
-PLATFORM = (CommandHasFailed, CommandSettled, CommandStarted, DeadLetter, Done, Refused)
+PLATFORM = (CommandHasFailed, CommandProgressed, CommandSettled, CommandStarted, DeadLetter, Done, Refused)
 
 
 class Worker:
@@ -61,11 +69,11 @@ class Worker:
         outbound = Outbound(parts.codec, names, app.service, options.limits)
         self._settlement = Settlement(identity, outbound)
         self._suspicion = Suspicion()
-        desk = Desk(parts.codec, outbound, self._transactional)
+        self._sightings = Sightings(broker, outbound, identity)
+        desk = Desk(parts.codec, outbound, self._transactional, self._sightings.progressed)
         self._admission = Admission(routes(app), desk, self._settlement, self._suspicion, installation.partitions)
         self._committer = self._make_committer()
         self._measures = Measures(parts.metrics, app.service)
-        self._sightings = Sightings(broker, outbound, identity)
         self._admin = broker.admin()
         self._sources = executor.intake(broker.reader(ReaderOptions(topics.group)), options.intake)
         self._restoring = executor.intake(broker.reader(ReaderOptions(topics.group, prompt=True)), 5000)

@@ -1,0 +1,68 @@
+"""A handler tells how far it has come: it is seen at once, and gives the handler more time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from antiphon import App, Command, Context
+from antiphon.executors.event_loop import LoopExecutor
+from antiphon.lifecycle import CommandProgressed
+from tests.processing.world import World
+from tests.waiting import until
+
+
+class Migrate(Command, service="migrating"):
+    steps: int
+
+
+@pytest.fixture
+def executor() -> Iterator[LoopExecutor]:
+    executor = LoopExecutor()
+    yield executor
+    executor.close(5)
+
+
+def migrating(going_on: asyncio.Event) -> App:
+    app = App("migrating")
+
+    @app.command(timeout="5s")
+    async def migrate(command: Migrate, ctx: Context) -> None:
+        for step in range(command.steps):
+            await ctx.progress(step / command.steps, f"step {step}")
+        await going_on.wait()
+        await ctx.progress(2.0)
+
+    return app
+
+
+@pytest.mark.promise("S0-31")
+def test_how_far_a_command_has_come_is_seen_while_it_runs(executor: LoopExecutor) -> None:
+    going_on = asyncio.Event()
+    app = migrating(going_on)
+    world = World(app)
+    worker = world.worker(app, executor=executor)
+
+    def turn() -> bool:
+        worker.turn(world.clock.now())
+        executor.wait(0)
+        world.clock.advance(0.05)
+        return True
+
+    def told() -> list[CommandProgressed]:
+        turn()
+        return list(world.messages(world.names.lifecycle, CommandProgressed))
+
+    until(lambda: turn() and len(worker.serving) == 4, "it serves")
+    world.send(world.record(Migrate(steps=1000)))
+    until(lambda: bool(told()), "it tells of itself")
+    (seen,) = told()
+    assert (seen.fraction, seen.note, seen.attempt) == (0.999, "step 999", 1)
+    assert not world.settled()
+    going_on.set()
+    until(lambda: turn() and bool(world.settled()), "it ends")
+    failure = world.settled()[0].failure
+    assert failure is not None
+    assert failure.message == "progress is 2.0; it goes from 0 to 1"
