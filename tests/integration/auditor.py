@@ -10,14 +10,14 @@ from typing import NamedTuple, Self
 
 from antiphon.broker import Partition, ReaderOptions, Record
 from antiphon.envelope import Envelope
-from antiphon.lifecycle import CommandSettled, DeadLetter
+from antiphon.lifecycle import CommandHasFailed, CommandSettled, DeadLetter
 from antiphon.messages import Event, Message
 from antiphon.processing.state import kept_key
 from tests.integration.apps import Account, Deposited, Noted, Reminded
 from tests.integration.cluster import FAMILIES, PARTITIONS, Cluster, Sent
 
 FOLDED: dict[str, type[Message]] = {
-    kind.type_name(): kind for kind in (CommandSettled, DeadLetter, Deposited, Noted, Reminded)
+    kind.type_name(): kind for kind in (CommandHasFailed, CommandSettled, DeadLetter, Deposited, Noted, Reminded)
 }
 
 
@@ -36,7 +36,7 @@ class Auditor:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         names = cluster.names
-        read = (names.lifecycle, names.dead_letters, *map(names.events, FAMILIES))
+        read = (names.lifecycle, names.dead_letters, *map(names.events, (*FAMILIES, CommandHasFailed.family)))
         self._partitions = [Partition(topic, number) for topic in read for number in range(PARTITIONS)]
         self._reader = cluster.broker.reader(ReaderOptions("auditor", prompt=True))
         self._reader.assign(dict.fromkeys(self._partitions, 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from antiphon.envelope import uuid_of
-from antiphon.lifecycle import DeadLetter, Refused
+from antiphon.lifecycle import CommandHasFailed, DeadLetter, Refused
 from tests.integration.auditor import Auditor
 from tests.integration.cluster import Cluster, many
 from tests.integration.foreign import FIELDS, GOOD, Answers, ForeignProducer, avro
@@ -61,6 +61,11 @@ def test_every_broken_command_gets_its_own_answer_and_dead_letter_and_disturbs_n
         assert [failure.code for failure in refusals] == ([answer] if answer else []), name
         assert all(word in failure.message for failure in refusals), name
     answers.close()
+    auditor.read_to_ends()
+    published = [found.event for found in auditor.events[CommandHasFailed]]
+    told = {event.command_id: event.code for event in published if isinstance(event, CommandHasFailed)}
+    assert len(published) == len(BROKEN), "each failure is published once, and nothing else is"
+    assert told == {uuid_of(name): code or answer for name, (_, _, code, answer, _) in BROKEN.items()}
 
 
 def _letter(auditor: Auditor, name: str) -> DeadLetter | None:

@@ -15,7 +15,7 @@ from antiphon.clock import Clock
 from antiphon.codec import Codec
 from antiphon.codecs.avro import AvroCodec
 from antiphon.context import Context
-from antiphon.envelope import Origin, headers
+from antiphon.envelope import Origin, headers, rfc3339
 from antiphon.errors import Permanent, ProjectionSuperseded, StoreUnavailable, UnknownTopic
 from antiphon.lifecycle import FINAL, CommandSettled
 from antiphon.messages import Command, Message, Reply
@@ -215,6 +215,28 @@ def test_the_lifecycle_may_be_read_before_the_command(reading: Reading) -> None:
     assert (before.status, before.command_type, before.origin) == ("completed", "process_data", None)
     assert reading.row(1).status == "completed"
     assert reading.row(1).origin is not None
+
+
+@pytest.mark.parametrize("stated", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999-14:00"])
+def test_whatever_time_a_record_states_it_can_be_shown(reading: Reading, stated: str) -> None:
+    command = reading.command(command_id(1), 1)
+    found = [(name, stated.encode() if name == "ce_time" else value) for name, value in command.headers]
+    reading.send(command._replace(headers=found))
+
+    drain(reading.projector())
+
+    assert rfc3339(reading.row(1).created_at or 0)[:4] in ("0001", "9999")
+    assert len(reading.store.history(command_id(1), 10)) == 1
+
+
+def test_a_type_of_any_length_can_be_stored_and_searched_for(reading: Reading) -> None:
+    foreign = reading.command(command_id(1), 1)
+    long = b"antiphon.processors." + b"x" * 10_000
+    reading.send(foreign._replace(headers=[(n, long if n == "ce_type" else v) for n, v in foreign.headers]))
+
+    drain(reading.projector())
+
+    assert len(reading.row(1).command_type) == 300
 
 
 def test_types_outside_the_catalogue_keep_their_name_on_the_wire(reading: Reading) -> None:

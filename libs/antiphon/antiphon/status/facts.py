@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from hashlib import blake2b
 
 from antiphon.broker import Record
@@ -17,6 +18,8 @@ from antiphon.messages import TYPE_PREFIX, Command, command_name
 from antiphon.status.projection import Arrival, Buried, Fact, Settled, Started
 from antiphon.store import DeadLetterRow, Place
 
+_EARLIEST = datetime(1, 1, 2, tzinfo=UTC).timestamp()
+_LATEST = datetime(9999, 12, 30, tzinfo=UTC).timestamp()
 LONGEST_TYPE = 300  # characters; rows are found by it, and an index takes no text of any length
 _TYPE = re.compile(rf"{TYPE_PREFIX}\.(?P<home>[^.]+)\.[^.]+")
 
@@ -61,7 +64,7 @@ class FactReader:
             correlation_id=envelope.correlation_id,
             priority=envelope.priority,
             tags=tags(envelope.header("ce_tags")),
-            created_at=envelope.time.timestamp(),
+            created_at=_writable_time(envelope.time),
             payload_hash=None if record.value is None else blake2b(record.value, digest_size=16).hexdigest(),
             origin=Place(*record[:3]),
             forwarded=envelope.forwarded,
@@ -110,6 +113,11 @@ class FactReader:
             received_at=letter.received_at.timestamp(),
             given_up_at=letter.given_up_at.timestamp(),
         )
+
+
+def _writable_time(when: datetime) -> float:
+    """Seconds since 1970 of what anybody has stated; a zone must not carry it out of the years that can be written."""
+    return min(max(when.timestamp(), _EARLIEST), _LATEST)
 
 
 def tags(header: str | None) -> Mapping[str, str]:

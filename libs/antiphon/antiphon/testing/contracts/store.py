@@ -3,138 +3,33 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from antiphon.broker import Partition
 from antiphon.errors import ProjectionSuperseded
-from antiphon.lifecycle import Cause, Failure
+from antiphon.lifecycle import Failure
 from antiphon.store import (
-    CommandQuery,
     CommandRow,
-    DeadLetterRow,
-    HistoryEntry,
-    ListPosition,
-    Place,
     Progress,
     Store,
-    StoredCommand,
-    Submission,
-    Tag,
 )
+from antiphon.testing.contracts.store_harness import (
+    LOG,
+    PROJECTION,
+    StoreHarness,
+    letter,
+    row,
+    submission,
+)
+from antiphon.testing.contracts.store_listing import ListingContract
 
-PROJECTION = "commands"
-LOG = Partition("antiphon.commands.analysis", 3)
-
-
-def row(command_id: str = "c-1", **changes: object) -> CommandRow:
-    """A command in whose row every field is filled."""
-    full = CommandRow(
-        command_id=command_id,
-        command_type="process_data",
-        service="processors",
-        status="failed",
-        correlation_id="order 17",
-        priority="high",
-        tags={"team": "süd"},
-        created_at=1_800_000_000.000001,
-        updated_at=1_800_000_003.25,
-        started_at=1_800_000_001.5,
-        finished_at=1_800_000_003.25,
-        attempts=3,
-        result='{"mean": 3.0}',
-        processor="process",
-        replica="worker-0",
-        error=Failure(
-            code="failed",
-            error_class="ValueError",
-            message="no numbers",
-            retryable=False,
-            causes=[Cause(error_class="KeyError", message="values")],
-        ),
-        payload_hash="ab" * 16,
-        origin=Place("antiphon.commands.processors", 3, 2**40),
-    )
-    return replace(full, **changes)  # type: ignore[arg-type]
+__all__ = ["StoreContract", "StoreHarness", "letter", "row", "submission"]
 
 
-def submission(command_id: str = "c-1", **changes: object) -> Submission:
-    """A submission made at second 100, due at second 160."""
-    made = Submission(
-        command_id=command_id,
-        command_type="process_data",
-        service="processors",
-        correlation_id="order 17",
-        priority="normal",
-        tags={"team": "sued"},
-        metadata={"user": {"name": "Ada"}, "tags": {"team": "sued"}},
-        body='{"parameters": {"values": [1]}}',
-        body_hash="cd" * 16,
-        created_at=100.0,
-        due_at=160.0,
-    )
-    return replace(made, **changes)  # type: ignore[arg-type]
-
-
-def letter(offset: int, given_up_at: float) -> DeadLetterRow:
-    """A dead letter at this offset of the dead letters' topic."""
-    return DeadLetterRow(
-        place=Place("antiphon.dead-letters", 0, offset),
-        message_id="m-1",
-        message_type=None,
-        service="processors",
-        handler=None,
-        code="undecodable",
-        message="3 bytes that are neither Avro nor JSON",
-        origin=Place("antiphon.commands.processors", 1, 7),
-        attempts=0,
-        received_at=given_up_at - 1,
-        given_up_at=given_up_at,
-    )
-
-
-def entry(offset: int, command_id: str = "c-1", **changes: object) -> HistoryEntry:
-    """An entry of a history in which every field is filled."""
-    full = HistoryEntry(
-        command_id=command_id,
-        kind="settled",
-        place=Place("antiphon.lifecycle", 0, offset),
-        occurred_at=100.0,
-        status="failed",
-        service="processors",
-        handler="process",
-        replica="worker-0",
-        attempt=3,
-        error=Failure(code="failed", error_class="E", message="a\x00b", retryable=False, causes=[]),
-    )
-    return replace(full, **changes)  # type: ignore[arg-type]
-
-
-class StoreContract:
+class StoreContract(ListingContract):
     """Subclass it, implement `make_store`, and pytest holds your store to the contract."""
-
-    def make_store(self) -> Store:
-        """A store on the database of this test; a second call gives another store on the same database."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def store(self) -> Iterator[Store]:
-        store = self.make_store()
-        yield store
-        store.close()
-
-    def folded(self, store: Store, *rows: CommandRow, at: dict[Partition, int] | None = None) -> None:
-        """Fold these rows in a transaction of their own."""
-        with store.fold(PROJECTION, store.progress(PROJECTION)) as folding:
-            folding.save(rows)
-            folding.move(at or {})
-
-    def stored(self, store: Store, command_id: str = "c-1") -> StoredCommand:
-        found = store.command(command_id)
-        assert found is not None
-        return found
 
     # what the gateway relies on
 
@@ -390,113 +285,6 @@ class StoreContract:
         assert (forgotten.row.status, forgotten.row.error, forgotten.row.created_at) == ("pending", None, 100.0)
         assert forgotten.body_hash == "cd" * 16
         assert [due.command_id for due in store.due(160.0, 10)] == ["c-2"], "c-1 is in the log, c-2 may not be"
-
-    # listing
-
-    def listed(self, store: Store, **wanted: object) -> list[str]:
-        return [found.row.command_id for found in store.commands(CommandQuery(**wanted))]  # type: ignore[arg-type]
-
-    def test_commands_are_listed_newest_first(self, store: Store) -> None:
-        store.submit(submission("c-1", created_at=300.0))
-        sighted = row("c-3", created_at=None, started_at=400.0, origin=None)
-        self.folded(store, row("c-2", created_at=200.0), sighted, row("c-4", created_at=200.0))
-
-        assert self.listed(store) == ["c-3", "c-1", "c-4", "c-2"]
-        assert self.listed(store, limit=2) == ["c-3", "c-1"]
-        assert store.commands(CommandQuery(limit=2))[1] == self.stored(store, "c-1")
-
-    def test_the_time_that_a_client_was_told_decides_the_place_in_a_list(self, store: Store) -> None:
-        store.submit(submission("c-1", created_at=300.0))
-        self.folded(store, row("c-1", created_at=100.0), row("c-2", created_at=200.0))
-
-        assert self.listed(store) == ["c-1", "c-2"]
-        assert self.listed(store, since=300.0) == ["c-1"]
-
-    def test_every_condition_narrows_a_list(self, store: Store) -> None:
-        self.folded(
-            store,
-            row("c-1", created_at=100.0, status="failed"),
-            row("c-2", created_at=200.0, status="completed"),
-            row("c-3", created_at=300.0, status="failed", command_type="validate_input"),
-        )
-
-        assert self.listed(store, status="failed") == ["c-3", "c-1"]
-        assert self.listed(store, command_type="process_data") == ["c-2", "c-1"]
-        assert self.listed(store, status="failed", command_type="process_data") == ["c-1"]
-        assert self.listed(store, since=200.0) == ["c-3", "c-2"]
-        assert self.listed(store, status="failed", since=200.5) == ["c-3"]
-        assert self.listed(store, command_type="no\x00such") == []
-
-    @pytest.mark.promise("S0-40")
-    def test_commands_are_found_by_their_labels(self, store: Store) -> None:
-        store.submit(submission("c-1", tags={"team": "blue", "tier": "gold"}))
-        self.folded(store, row("c-2", tags={"team": "red"}), row("c-3", tags={"team": "blue"}), row("c-4", tags={}))
-
-        assert sorted(self.listed(store, tags=[Tag("team")])) == ["c-1", "c-2", "c-3"]
-        assert sorted(self.listed(store, tags=[Tag("team", "blue")])) == ["c-1", "c-3"]
-        assert self.listed(store, tags=[Tag("team", "blue"), Tag("tier")]) == ["c-1"]
-        assert self.listed(store, tags=[Tag("blue")]) == []
-
-    def test_labels_follow_the_row(self, store: Store) -> None:
-        store.submit(submission("c-1", tags={"a": "1"}))
-        store.submit(submission("c-2", tags={"a": "1"}))
-        store.withdraw("c-2")
-        self.folded(store, row("c-1", tags={"b": "2"}), row("c-3", tags={"b": "2"}))
-
-        assert self.listed(store, tags=[Tag("a", "1")]) == []
-        assert sorted(self.listed(store, tags=[Tag("b", "2")])) == ["c-1", "c-3"]
-        store.forget(PROJECTION)
-        assert self.listed(store, tags=[Tag("b", "2")]) == ["c-1"]
-
-    def test_labels_of_any_length_are_kept_and_found(self, store: Store) -> None:
-        long = {"ü" * 5_000: "\U0001f600" * 20_000, "ü" * 5_000 + "x": "1", "nul\x00": "nul\x00"}
-        self.folded(store, row("c-1", tags=long))
-
-        assert self.listed(store, tags=[Tag("ü" * 5_000)]) == ["c-1"]
-        assert self.listed(store, tags=[Tag("nul\x00", "nul\x00")]) == ["c-1"]
-        assert len(self.stored(store).row.tags) == 3
-
-    def test_pages_neither_repeat_nor_miss_what_was_there(self, store: Store) -> None:
-        self.folded(store, *(row(f"c-{n:02}", created_at=100.0 + n // 3 / 7) for n in range(20)))
-        expected = self.listed(store)
-        seen: list[str] = []
-        after: ListPosition | None = None
-        for number in range(20):
-            page = store.commands(CommandQuery(after=after, limit=3))
-            if not page:
-                break
-            seen += [found.row.command_id for found in page]
-            last = page[-1].row
-            after = ListPosition(last.listed_at, last.command_id)
-            self.folded(store, row(f"new-{number}", created_at=900.0 + number))
-
-        assert seen == expected
-
-    # histories
-
-    def test_a_history_is_appended_to_and_never_changed(self, store: Store) -> None:
-        later, earlier = entry(1, occurred_at=200.0), entry(2, kind="submitted", error=None, attempt=None, handler=None)
-        for _ in range(2):
-            with store.fold(PROJECTION, store.progress(PROJECTION)) as folding:
-                folding.append([later, entry(3, "c-2"), earlier])
-                folding.append([entry(1, kind="started")])
-
-        found = store.history("c-1", 10)
-        assert [each.place.offset for each in found] == [2, 1]
-        assert found[0] == earlier
-        assert found[1].error is not None
-        assert found[1].error.message == "a\ufffdb"
-        assert replace(found[1], error=later.error) == later
-        assert store.history("c-1", 1) == [earlier]
-        assert store.history("nobody", 10) == []
-
-    def test_a_history_is_forgotten_with_the_rest(self, store: Store) -> None:
-        with store.fold(PROJECTION, store.progress(PROJECTION)) as folding:
-            folding.append([entry(1)])
-
-        store.forget(PROJECTION)
-
-        assert store.history("c-1", 10) == []
 
     def test_rows_outlive_the_store(self, store: Store) -> None:
         store.submit(submission())
