@@ -131,7 +131,7 @@ def check_topics(cluster: Admin, catalogue: Catalogue, topics: set[str]) -> None
 def topics_of(app: App, catalogue: Catalogue) -> set[str]:
     """The topics that a service reads or writes."""
     names, mine = catalogue.installation.names, slice_topics(app, catalogue.installation)
-    platform = {names.replies, names.dead_letters, names.lifecycle, names.schemas}
+    platform = {names.replies, names.dead_letters, names.lifecycle, names.schemas, names.control, names.activity}
     return {mine.commands, *mine.events, *([mine.state] if mine.state else []), *platform}
 
 

@@ -84,7 +84,7 @@ class Catalogue:
             yield names.state(app.service)
         for family in sorted({m.family for m in self.types.values() if issubclass(m, Event)}):
             yield names.events(family)
-        yield from (names.replies, names.dead_letters, names.lifecycle, names.schemas)
+        yield from (names.replies, names.dead_letters, names.lifecycle, names.schemas, names.control, names.activity)
 
     def plans(self) -> list[TopicPlan]:
         """Every topic with its partitions and settings."""

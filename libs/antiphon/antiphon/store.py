@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from antiphon.broker import Partition
+from antiphon.control import ReplicaSeen
+from antiphon.controls import Change, Controls
 from antiphon.lifecycle import Failure, Status
 
 
@@ -132,6 +134,14 @@ class Folding(ABC):
         """Add dead letters; one that is there already (by its place) is left."""
 
     @abstractmethod
+    def declare(self, changes: Sequence[Change]) -> None:
+        """Fold these, in this order, into what is declared."""
+
+    @abstractmethod
+    def see(self, replicas: Sequence[ReplicaSeen]) -> None:
+        """Keep the newest sign of life of each replica; one that was not seen for a day is forgotten."""
+
+    @abstractmethod
     def move(self, positions: Mapping[Partition, int]) -> None:
         """Set the next offsets of these partitions; others keep theirs."""
 
@@ -166,6 +176,14 @@ class Store(ABC):
     @abstractmethod
     def dead_letters(self, limit: int) -> list[DeadLetterRow]:
         """The newest dead letters, the newest first."""
+
+    @abstractmethod
+    def controls(self) -> Controls:
+        """Everything that is declared at run time."""
+
+    @abstractmethod
+    def replicas(self, since: float) -> list[ReplicaSeen]:
+        """The newest sign of life of each replica that has given one since then, by service and replica."""
 
     @abstractmethod
     def progress(self, projection: str) -> Progress:

@@ -9,11 +9,12 @@ from types import ModuleType
 from typing import Any
 
 from antiphon.avro_schema import message_schema, schema_text
+from antiphon.control import ReplicaSeen
 from antiphon.errors import ConfigurationError
 from antiphon.lifecycle import CommandSettled, CommandStarted, DeadLetter, Done, Refused
 from antiphon.messages import Command, Event, Message, Reply
 
-PLATFORM: tuple[type[Message], ...] = (CommandSettled, CommandStarted, DeadLetter, Done, Refused)
+PLATFORM: tuple[type[Message], ...] = (CommandSettled, CommandStarted, DeadLetter, Done, Refused, ReplicaSeen)
 
 
 def messages_of(*modules: ModuleType) -> list[type[Message]]:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
 
 from antiphon.catalogue import Catalogue
+from antiphon.control import CommandTypeDeclared, DeclaredCommand
 from antiphon.durations import seconds
 from antiphon.gateway.following import Following
 from antiphon.gateway.problems import ProblemBody, wrong
 from antiphon.gateway.submitting import SubmitHeaders, Submitting
-from antiphon.gateway.views import Accepted, CommandStatus, CommandTypes, SubmitRequest, accepted, command_type
+from antiphon.gateway.views import (
+    Accepted,
+    CommandStatus,
+    CommandTypes,
+    SubmitRequest,
+    accepted,
+    command_type,
+    declared_command_type,
+)
 
 Key = Annotated[
     str | None,
@@ -27,7 +37,8 @@ Wait = Annotated[
 Known = Annotated[str | None, Header(alias="If-None-Match", description="The ETag of an answer already had.")]
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How these refusals are told in the description of the API."""
     return {status: {"model": ProblemBody} for status in statuses}
 
 
@@ -35,7 +46,7 @@ def submitting(service: Submitting) -> APIRouter:
     """Where commands are taken in."""
     routes = APIRouter()
 
-    @routes.post("/commands/submit", status_code=202, responses=_problems(400, 409, 413, 422, 503))
+    @routes.post("/commands/submit", status_code=202, responses=problems(400, 409, 413, 422, 503))
     async def submit(
         request: SubmitRequest, response: Response, idempotency_key: Key = None, traceparent: Trace = None
     ) -> Accepted:
@@ -51,7 +62,7 @@ def following(service: Following, wait_limit: float) -> APIRouter:
     """Where commands are followed."""
     routes = APIRouter()
 
-    @routes.get("/commands/{command_id}", response_model=CommandStatus, responses=_problems(404, 422, 503))
+    @routes.get("/commands/{command_id}", response_model=CommandStatus, responses=problems(404, 422, 503))
     async def command(
         command_id: str, response: Response, wait: Wait = None, known: Known = None
     ) -> CommandStatus | Response:
@@ -66,15 +77,16 @@ def following(service: Following, wait_limit: float) -> APIRouter:
     return routes
 
 
-def types(catalogue: Catalogue) -> APIRouter:
-    """What can be submitted."""
+def types(catalogue: Catalogue, declared: Callable[[], Awaitable[dict[str, CommandTypeDeclared]]]) -> APIRouter:
+    """What can be submitted: the catalogue's types, and those declared at run time."""
     routes = APIRouter()
-    found = CommandTypes(command_types=[command_type(kind) for _, kind in sorted(catalogue.commands.items())])
+    kinds = [kind for _, kind in sorted(catalogue.commands.items()) if kind is not DeclaredCommand]
+    built_in = [command_type(kind) for kind in kinds]
 
-    @routes.get("/command-types")
+    @routes.get("/command-types", responses=problems(503))
     async def command_types() -> CommandTypes:
         """Every type of command, with JSON Schemas of its parameters and its reply."""
-        return found
+        return CommandTypes(command_types=[*built_in, *map(declared_command_type, (await declared()).values())])
 
     return routes
 

@@ -10,13 +10,16 @@ from hashlib import blake2b
 from antiphon.broker import Record
 from antiphon.catalogue import Catalogue
 from antiphon.codec import Codec
-from antiphon.envelope import Envelope, uuid_of
+from antiphon.control import DeclaredCommand, ReplicaSeen
+from antiphon.controls import Change, read_change
+from antiphon.envelope import DECLARED_TYPE, Envelope, uuid_of
 from antiphon.errors import UndecodableMessage
 from antiphon.lifecycle import CommandSettled, CommandStarted, DeadLetter
 from antiphon.messages import TYPE_PREFIX, Command, command_name
 from antiphon.status.projection import Arrival, Fact, Settled, Started
 from antiphon.store import DeadLetterRow, Place
 
+DECLARED = DeclaredCommand.type_name()
 _TYPE = re.compile(rf"{TYPE_PREFIX}\.(?P<home>[^.]+)\.[^.]+")
 
 
@@ -27,6 +30,7 @@ class FactReader:
         names = catalogue.installation.names
         self._services = {names.commands(service): service for service in catalogue.apps}
         self._lifecycle, self._dead_letters = names.lifecycle, names.dead_letters
+        self._control, self._activity = names.control, names.activity
         self._types = catalogue.types
         self._names = {wire: command_name(message) for wire, message in catalogue.types.items()}
         self._codec = codec
@@ -34,16 +38,20 @@ class FactReader:
     @property
     def topics(self) -> tuple[str, ...]:
         """Every topic that is read."""
-        return (*self._services, self._lifecycle, self._dead_letters)
+        return (*self._services, self._lifecycle, self._dead_letters, self._control, self._activity)
 
-    def read(self, record: Record) -> Fact | DeadLetterRow | None:
-        """What the record says; None for one that says nothing of a command.
+    def read(self, record: Record) -> Fact | DeadLetterRow | ReplicaSeen | Change | None:
+        """What the record says; None for one that says nothing that is shown.
 
         Raises UnknownSchema for one that may be readable later, another MessageError for one that never will be.
         """
         service = self._services.get(record.topic)
         if service is not None:
             return self._arrival(record, service)
+        if record.topic == self._control:
+            return read_change(record)
+        if record.topic == self._activity:
+            return self._sign_of_life(record)
         return self._letter(record) if record.topic == self._dead_letters else self._lifecycle_fact(record)
 
     def _arrival(self, record: Record, service: str) -> Arrival | None:
@@ -55,7 +63,7 @@ class FactReader:
             return None
         return Arrival(
             command_id=envelope.id,
-            command_type=self._name(wire),
+            command_type=self._declared_name(envelope) if wire == DECLARED else self._name(wire),
             service=service,
             correlation_id=envelope.correlation_id,
             priority=envelope.priority,
@@ -73,6 +81,9 @@ class FactReader:
         match = _TYPE.fullmatch(wire)
         return match is None or match["home"] == service
 
+    def _declared_name(self, envelope: Envelope) -> str:
+        return envelope.header(DECLARED_TYPE) or self._name(DECLARED)
+
     def _name(self, wire: str) -> str:
         return self._names.get(wire, wire)
 
@@ -86,6 +97,12 @@ class FactReader:
             return Started(uuid_of(started.command_id), self._name(started.command_type), started)
         # a newer release may tell more than this one knows
         return None
+
+    def _sign_of_life(self, record: Record) -> ReplicaSeen | None:
+        envelope = Envelope(record)
+        if envelope.type != ReplicaSeen.type_name():
+            return None
+        return self._codec.decode(record.value, envelope.content_type, ReplicaSeen)
 
     def _letter(self, record: Record) -> DeadLetterRow:
         letter = self._codec.decode(record.value, Envelope(record).content_type, DeadLetter)

@@ -175,6 +175,8 @@ class Projector:
                 changed = batch.changes(folding.rows(batch.facts))
                 folding.save(changed)
                 folding.bury(batch.letters)
+                folding.declare(batch.declared)
+                folding.see(batch.seen)
                 folding.move(batch.positions)
         except ProjectionSuperseded:
             self.superseded += 1

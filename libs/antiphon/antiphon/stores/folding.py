@@ -8,8 +8,11 @@ from itertools import islice
 from sqlalchemy import Connection, Engine, case, func, select
 
 from antiphon.broker import Partition
+from antiphon.control import ReplicaSeen
+from antiphon.controls import Change
 from antiphon.store import CommandRow, DeadLetterRow, Folding
 from antiphon.stores import rows
+from antiphon.stores.controls import fold_controls, fold_replicas
 from antiphon.stores.database import insert
 from antiphon.stores.schema import commands, dead_letters, positions
 
@@ -51,6 +54,13 @@ class SqlFolding(Folding):
         if letters:
             statement = insert(self._engine, dead_letters).on_conflict_do_nothing()
             self._connection.execute(statement, [rows.letter_columns(letter) for letter in letters])
+
+    def declare(self, changes: Sequence[Change]) -> None:
+        if changes:
+            fold_controls(self._engine, self._connection, changes)
+
+    def see(self, replicas: Sequence[ReplicaSeen]) -> None:
+        fold_replicas(self._engine, self._connection, replicas)
 
     def move(self, moved: Mapping[Partition, int]) -> None:
         if not moved:

@@ -10,9 +10,12 @@ from sqlalchemy import Connection, Engine, delete, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from antiphon.broker import Partition
+from antiphon.control import ReplicaSeen
+from antiphon.controls import Controls
 from antiphon.errors import ProjectionSuperseded
 from antiphon.store import DeadLetterRow, Folding, Progress, Store, StoredCommand, Submission
-from antiphon.stores import rows
+from antiphon.stores import rows, schema
+from antiphon.stores.controls import read_controls, read_replicas
 from antiphon.stores.database import connect, insert, migrate, reading, writing
 from antiphon.stores.folding import SqlFolding
 from antiphon.stores.schema import commands, dead_letters, positions, projections
@@ -82,6 +85,14 @@ class SqlStore(Store):
             found = connection.execute(select(dead_letters).order_by(*newest).limit(limit)).mappings()
             return [rows.letter_row(dict(letter)) for letter in found]
 
+    def controls(self) -> Controls:
+        with reading(self.engine) as connection:
+            return read_controls(connection)
+
+    def replicas(self, since: float) -> list[ReplicaSeen]:
+        with reading(self.engine) as connection:
+            return read_replicas(connection, since)
+
     def progress(self, projection: str) -> Progress:
         mine = positions.c.projection == projection
         with reading(self.engine) as connection:
@@ -118,6 +129,8 @@ class SqlStore(Store):
             connection.execute(raised.values(version=projections.c.version + 1))
             connection.execute(delete(positions).where(positions.c.projection == projection))
             connection.execute(delete(dead_letters))
+            connection.execute(delete(schema.controls))
+            connection.execute(delete(schema.replicas))
             connection.execute(delete(commands).where(commands.c.body_hash.is_(None)))
             connection.execute(update(commands).values(_UNSEEN))
 
