@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from antiphon import App, Context, Retry
+from antiphon.control import DeclaredCommand, DeclaredCompleted
 from antiphon.settings import read_settings
 from services.messages.processors import DataProcessed, InputValidated, ProcessData, ValidateInput
+from services.processors import declared
 from services.processors.columns import from_rows, summaries
 from services.processors.files import Files
 from services.processors.validation import violations
@@ -29,3 +31,9 @@ def validate_input(command: ValidateInput, ctx: Context) -> InputValidated:
     """Any JSON value against a JSON Schema; in the pool too, since a pattern may take its time."""
     found = violations(command.data, command.rules)
     return InputValidated(valid=not found, violations=found)
+
+
+@app.command(timeout="10m")
+async def declared_command(command: DeclaredCommand, ctx: Context) -> DeclaredCompleted:
+    """Any command whose type was declared at run time."""
+    return await declared.carry_out(command, app.controls.processors())

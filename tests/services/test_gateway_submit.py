@@ -420,5 +420,18 @@ async def test_the_types_are_listed_with_their_schemas(http: httpx.AsyncClient) 
 async def test_the_interface_describes_itself(http: httpx.AsyncClient) -> None:
     paths = (await http.get("/openapi.json")).json()["paths"]
 
-    assert set(paths) >= {"/commands/submit", "/commands/{command_id}", "/command-types"}
+    assert set(paths) == {
+        "/commands/submit",
+        "/commands/{command_id}",
+        "/command-types",
+        "/processors",
+        "/processors/create",
+        "/processors/preset",
+        "/processors/preset/{preset}",
+        "/processors/{name}",
+        "/pipeline",
+        "/pipeline/start",
+        "/pipeline/pause",
+        "/pipeline/resume",
+    }
     assert set(paths["/commands/submit"]["post"]["responses"]) == {"202", "400", "409", "413", "422", "503"}

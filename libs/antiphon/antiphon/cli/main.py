@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from antiphon import __version__, bootstrap
 from antiphon.catalogue import Catalogue
-from antiphon.cli import schemas, topics
+from antiphon.cli import control, pipeline, schemas, topics
 from antiphon.cli.console import WRONG_INPUT, clearly, err, fail, read_argument, show_json
 from antiphon.cli.discovery import find_apps, load_app
 from antiphon.cli.options import Apps, Wait, catalogue, quiet_settings
@@ -32,6 +32,8 @@ cli = typer.Typer(
 )
 cli.add_typer(topics.cli, name="topics")
 cli.add_typer(schemas.cli, name="schemas")
+cli.add_typer(control.cli, name="control")
+cli.add_typer(pipeline.cli, name="pipeline")
 
 
 def _show_version(wanted: bool) -> None:

@@ -7,10 +7,12 @@ import re
 from collections.abc import Mapping
 from hashlib import blake2b
 
+from pydantic import ValidationError
+
 from antiphon.broker import Record
 from antiphon.catalogue import Catalogue
 from antiphon.codec import Codec
-from antiphon.control import DeclaredCommand, ReplicaSeen
+from antiphon.control import DeclaredCommand, DeclaredCompleted, ReplicaSeen
 from antiphon.controls import Change, read_change
 from antiphon.envelope import DECLARED_TYPE, Envelope, uuid_of
 from antiphon.errors import UndecodableMessage
@@ -91,7 +93,7 @@ class FactReader:
         envelope = Envelope(record)
         if envelope.type == CommandSettled.type_name():
             settled = self._codec.decode(record.value, envelope.content_type, CommandSettled)
-            return Settled(uuid_of(settled.command_id), self._name(settled.command_type), settled)
+            return Settled(uuid_of(settled.command_id), self._name(settled.command_type), _by_its_processor(settled))
         if envelope.type == CommandStarted.type_name():
             started = self._codec.decode(record.value, envelope.content_type, CommandStarted)
             return Started(uuid_of(started.command_id), self._name(started.command_type), started)
@@ -119,6 +121,17 @@ class FactReader:
             received_at=letter.received_at.timestamp(),
             given_up_at=letter.given_up_at.timestamp(),
         )
+
+
+def _by_its_processor(settled: CommandSettled) -> CommandSettled:
+    """A command of a declared type was carried out by the processor that its reply names, not by the one handler."""
+    if settled.command_type != DECLARED or settled.result is None:
+        return settled
+    try:
+        reply = DeclaredCompleted.model_validate_json(settled.result)
+    except ValidationError:
+        return settled
+    return settled.model_copy(update={"handler": reply.processor})
 
 
 def tags(header: str | None) -> Mapping[str, str]:
