@@ -34,6 +34,8 @@ def _uri(value: object) -> bool:
 
 def wrong_schema(schema: Mapping[str, Any]) -> dict[str, str]:
     """Path below `parameters` -> what keeps this from being a JSON Schema of an object; empty if nothing does."""
+    if not isinstance(schema.get("$schema", ""), str):
+        return {"parameters.$schema": "is no text: leave it out, or name a draft of JSON Schema by its URI"}
     draft = validator_for(schema, default=Draft202012Validator)
     try:
         draft.check_schema(dict(schema))
@@ -66,7 +68,7 @@ def violations(schema: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict
             missing = re.match(r"'(.+)' is a required property$", error.message)
             where = [*error.absolute_path, missing[1]] if missing else error.absolute_path
             found.setdefault(_path("", where) or "(all)", error.message[:LONGEST])
-    except (Unresolvable, RecursionError, re.error) as error:
+    except (Unresolvable, RecursionError, ArithmeticError, re.error) as error:
         return {"(all)": f"the type's schema cannot be used: {error}; declare it anew"}
     return found
 

@@ -12,6 +12,7 @@ from antiphon.broker import Partition
 from antiphon.errors import ProjectionSuperseded
 from antiphon.lifecycle import Cause, Failure
 from antiphon.store import CommandRow, DeadLetterRow, Place, Progress, Store, StoredCommand, Submission
+from antiphon.testing.contracts.store_controls import ControlsContract
 
 PROJECTION = "commands"
 LOG = Partition("antiphon.commands.analysis", 3)
@@ -83,7 +84,7 @@ def letter(offset: int, given_up_at: float) -> DeadLetterRow:
     )
 
 
-class StoreContract:
+class StoreContract(ControlsContract):
     """Subclass it, implement `make_store`, and pytest holds your store to the contract."""
 
     def make_store(self) -> Store:
