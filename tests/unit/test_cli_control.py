@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +19,8 @@ from antiphon.settings import read_settings
 from services.processors.app import app as processors
 from tests.waiting import until
 
-DECLARATIONS = Path(__file__).parents[2] / "services/processors/declarations"
+ROOT = Path(__file__).parents[2]
+DECLARATIONS = ROOT / "services/processors/declarations"
 HANDLER = "processors/handler/process_data"
 
 
@@ -98,3 +102,18 @@ def test_a_wrong_target_is_exit_code_2_and_a_gateway_out_of_reach_3(url: str) ->
     assert wrong.exit_code == 2
     assert HANDLER in " ".join(wrong.stderr.split())
     assert antiphon("pipeline", "status", "--url", "http://127.0.0.1:1").exit_code == 3
+
+
+def test_the_lines_of_the_readme_are_right_as_they_stand(url: str) -> None:
+    """Those that ask for anything: each is answered, by `curl -f` and by the verbs."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    section = readme.split("## Declare and pause while it runs", 1)[1].split("\n## ", 1)[0]
+    lines = "\n".join(section.split("```bash\n")[1:]).replace("```", "").replace("\\\n", "")
+    asked = [line for line in lines.splitlines() if line.startswith(("antiphon ", "curl "))]
+    assert len(asked) == 9
+    for line in asked:
+        words = shlex.split(line.replace("localhost:8003", url.removeprefix("http://")))
+        if words[0] == "antiphon":
+            words = [sys.executable, "-m", "antiphon.cli", *words[1:], "--url", url]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, (line, done.stderr)

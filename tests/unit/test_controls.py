@@ -91,7 +91,9 @@ def test_what_makes_no_sense_is_an_error_of_its_own(broken: Record, error: type[
         read_change(broken)
 
 
-@pytest.mark.parametrize("target", ["", "/handler/x", "x/", "x/handler", "x/handler/", "x/topic/y"])
+@pytest.mark.parametrize(
+    "target", ["", "/handler/x", "x/", "x/handler", "x/handler/", "x/topic/y", "x/handler/a\x00", "X"]
+)
 def test_a_target_of_another_form_is_refused(target: str) -> None:
     with pytest.raises(ValueError, match="is no target"):
         switch(target, True)

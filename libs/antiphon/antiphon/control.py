@@ -6,6 +6,7 @@ over: a newer release may declare more than this one knows.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, ConfigDict, Field, JsonValue, field_validator
@@ -15,6 +16,7 @@ from antiphon.messages import Command, Event, Reply, command_name
 ProcessorName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}$")]
 TypeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 EVERYTHING = "*"  # the target of a start: every switch before it is void
+TARGET = re.compile(r"\*|[a-z][a-z0-9-]{0,62}(/(handler|subscription)/[\w<>-]{1,200})?")
 DECLARED_SERVICE = "processors"  # the service that carries out command types declared at run time
 
 
@@ -72,9 +74,7 @@ class PipelineSwitched(Event, family="control"):
     @field_validator("target")
     @classmethod
     def _known_form(cls, target: str) -> str:
-        service, kind, name = (*target.split("/", 2), "", "")[:3]
-        whole = "/" not in target
-        if not service or not (whole or (kind in ("handler", "subscription") and name)):
+        if TARGET.fullmatch(target) is None:
             raise ValueError(
                 f"{target!r} is no target: write SERVICE, SERVICE/handler/NAME or SERVICE/subscription/FAMILY"
             )

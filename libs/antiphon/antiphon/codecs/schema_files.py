@@ -9,12 +9,15 @@ from types import ModuleType
 from typing import Any
 
 from antiphon.avro_schema import message_schema, schema_text
-from antiphon.control import ReplicaSeen
+from antiphon.control import DeclaredCommand, DeclaredCompleted, ReplicaSeen
 from antiphon.errors import ConfigurationError
 from antiphon.lifecycle import CommandSettled, CommandStarted, DeadLetter, Done, Refused
 from antiphon.messages import Command, Event, Message, Reply
 
-PLATFORM: tuple[type[Message], ...] = (CommandSettled, CommandStarted, DeadLetter, Done, Refused, ReplicaSeen)
+PLATFORM: tuple[type[Message], ...] = (
+    *(CommandSettled, CommandStarted, DeadLetter, Done, Refused, ReplicaSeen),
+    *(DeclaredCommand, DeclaredCompleted),
+)
 
 
 def messages_of(*modules: ModuleType) -> list[type[Message]]:

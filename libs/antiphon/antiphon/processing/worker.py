@@ -76,7 +76,7 @@ class Worker:
         self._restoring = executor.intake(broker.reader(ReaderOptions(topics.group, prompt=True)), 10_000)
         self._schemas_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
         self._schemas = AnnouncedSchemas(names.schemas, self._admin, self._schemas_read, parts.codec)
-        self._control_read = executor.intake(broker.reader(ReaderOptions(topics.group, prompt=True)), 1000)
+        self._control_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
         self._control = FollowedControl(names.control, self._admin, self._control_read)
         self._pausing = Pausing(app, names, self._sources, options.in_flight)
         self._slices = Slices(topics, self._admin, self._restoring, self._sources, options.window)

@@ -59,9 +59,19 @@ def fold_replicas(engine: Engine, connection: Connection, seen: Sequence[Replica
         where=replicas.c.seen_at <= new.seen_at,
     )
     columns = [
-        {"service": s.service, "replica": s.replica, "seen_at": s.seen_at.timestamp(), "body": s.model_dump_json()}
+        {
+            "service": _text(s.service),
+            "replica": _text(s.replica),
+            "seen_at": s.seen_at.timestamp(),
+            "body": s.model_dump_json(),
+        }
         for s in newest.values()
     ]
     connection.execute(statement, columns)
     latest = max(sign.seen_at.timestamp() for sign in seen)
     connection.execute(delete(replicas).where(replicas.c.seen_at < latest - KEPT))
+
+
+def _text(name: str) -> str:
+    """PostgreSQL has no text with a NUL in it; JSON, where all else is kept, writes one as an escape."""
+    return name.replace("\x00", "\ufffd")

@@ -74,6 +74,10 @@ class ControlsContract:
         self.see(store, sign("r-2", after=86_401))
         assert [found.replica for found in store.replicas(0)] == ["r-2"]
 
+    def test_a_name_that_a_database_cannot_hold_does_not_stop_a_projection(self, store: Store) -> None:
+        self.see(store, sign("r\x00"))
+        assert len(store.replicas(0)) == 1
+
     def test_declarations_and_replicas_are_forgotten_with_everything_folded(self, store: Store) -> None:
         self.declare(store, MAILER)
         self.see(store, sign())
