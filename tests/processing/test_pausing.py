@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import accumulate
+from random import Random
 
 import pytest
 
@@ -126,6 +128,42 @@ def test_what_waits_is_bounded_and_the_source_is_read_on_later(calls: Calls) -> 
     assert sorted(calls.seen) == sorted(f"n{number}+1" for number in range(40))
 
 
+def test_what_was_shut_is_read_on_behind_what_came_before(calls: Calls) -> None:
+    app = App("counting", delivery="at_least_once")  # it keeps no ids, so what is read twice is handled twice
+
+    @app.command()
+    def count(command: Count, ctx: Context) -> Counted:
+        calls.note(command.name)
+        return Counted(name=command.name, total=0)
+
+    world = World(app, partitions=1)
+    worker = world.worker(app, in_flight=8)
+    world.serve()
+    for round_ in range(3):
+        declare(world, paused("counting/handler/count"))
+        world.until(lambda: worker.paused != [], "it is paused")
+        world.send(*(world.record(Count(name=f"{round_}-{number}")) for number in range(30)))
+        world.turn(20)
+        assert 4 <= worker.waiting <= 8
+        declare(world, resumed("counting/handler/count"))
+        world.until(lambda r=round_: len(world.settled()) >= 30 * (r + 1), "all are settled")  # type: ignore[misc]
+        world.turn(20)
+    assert len(calls.seen) == 90
+    assert len(set(calls.seen)) == 90
+
+
+def test_a_pause_behind_a_long_log_holds_from_the_first_record_on(world: World, calls: Calls) -> None:
+    world.workers.pop().close(1)
+    one = ProcessorDeclared(name="one", command_types=["count"], created_at=NOW)
+    declare(world, *[one] * 4000, paused("counting"))
+    world.send(world.record(Count(name="a")))
+    worker = world.worker(counting(calls))
+    world.until(lambda: knows(worker, "counting"), "it is paused")
+    world.serve()
+    world.turn(50)
+    assert calls.seen == []
+
+
 def test_another_source_goes_on_when_one_is_full(calls: Calls) -> None:
     app = counting(calls)
     heard: list[str] = []
@@ -199,3 +237,36 @@ def test_handlers_see_the_processors_that_are_declared(calls: Calls) -> None:
     world.until(lambda: app.controls.processors() == [one, two], "both are there")
     declare(world, Removed("processor/one"))
     world.until(lambda: app.controls.processors() == [two], "one is gone")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_is_paused_whenever_by_whomever_everything_is_done_once_and_in_order(seed: int) -> None:
+    dice = Random(seed)
+    app = counting()
+    world = World(app, partitions=2)
+    for _ in range(2):
+        world.worker(app, in_flight=8)
+    world.serve()
+    sent: dict[str, list[int]] = {}
+    targets = ("counting", "counting/handler/count", "counting/handler/look")
+    for _ in range(60):
+        name, amount = dice.choice("abcdef"), dice.randint(1, 9)
+        sent.setdefault(name, []).append(amount)
+        world.send(world.record(Count(name=name, amount=amount)), world.record(Look(name=name)))
+        if dice.random() < 0.4:
+            declare(world, switch(dice.choice(targets), paused=dice.random() < 0.6))
+        if dice.random() < 0.05:
+            world.workers.pop(0).close(1)
+            world.worker(app, in_flight=8)
+        world.turn(dice.randint(0, 6))
+    declare(world, switch(EVERYTHING, paused=False))
+    world.until(lambda: len(world.settled()) >= 120, "all are settled", rounds=5000)
+    world.turn(50)
+    totals: dict[str, list[int]] = {name: [] for name in sent}
+    for counted in (s for s in world.settled() if s.handler.endswith("count")):
+        found = Counted.model_validate_json(counted.result or "")
+        totals[found.name].append(found.total)
+    # in another order the sums on the way would be others
+    in_order = {name: list(accumulate(amounts)) for name, amounts in sent.items()}
+    assert {name: sorted(found) for name, found in totals.items()} == in_order
+    assert len(world.settled()) == 120
