@@ -134,16 +134,16 @@ class Folding(ABC):
         """Add dead letters; one that is there already (by its place) is left."""
 
     @abstractmethod
+    def move(self, positions: Mapping[Partition, int]) -> None:
+        """Set the next offsets of these partitions; others keep theirs."""
+
+    @abstractmethod
     def declare(self, changes: Sequence[Change]) -> None:
         """Fold these, in this order, into what is declared."""
 
     @abstractmethod
     def see(self, replicas: Sequence[ReplicaSeen]) -> None:
         """Keep the newest sign of life of each replica; one that was not seen for a day is forgotten."""
-
-    @abstractmethod
-    def move(self, positions: Mapping[Partition, int]) -> None:
-        """Set the next offsets of these partitions; others keep theirs."""
 
 
 class Store(ABC):

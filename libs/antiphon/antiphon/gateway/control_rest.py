@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
 
@@ -19,10 +19,15 @@ from antiphon.gateway.control_views import (
     declared_type,
 )
 from antiphon.gateway.controlling import Controlling, presets
-from antiphon.gateway.rest import problems
+from antiphon.gateway.problems import ProblemBody
 
 Named = Annotated[str, Path(min_length=1, max_length=64)]
 Preset = Annotated[str, Path(description="One of data-processor, content-analyzer, report-generator, validator.")]
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How these refusals are told in the description of the API."""
+    return {status: {"model": ProblemBody} for status in statuses}
 
 
 def processors(service: Controlling) -> APIRouter:

@@ -37,8 +37,7 @@ Wait = Annotated[
 Known = Annotated[str | None, Header(alias="If-None-Match", description="The ETag of an answer already had.")]
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How these refusals are told in the description of the API."""
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ProblemBody} for status in statuses}
 
 
@@ -46,7 +45,7 @@ def submitting(service: Submitting) -> APIRouter:
     """Where commands are taken in."""
     routes = APIRouter()
 
-    @routes.post("/commands/submit", status_code=202, responses=problems(400, 409, 413, 422, 503))
+    @routes.post("/commands/submit", status_code=202, responses=_problems(400, 409, 413, 422, 503))
     async def submit(
         request: SubmitRequest, response: Response, idempotency_key: Key = None, traceparent: Trace = None
     ) -> Accepted:
@@ -62,7 +61,7 @@ def following(service: Following, wait_limit: float) -> APIRouter:
     """Where commands are followed."""
     routes = APIRouter()
 
-    @routes.get("/commands/{command_id}", response_model=CommandStatus, responses=problems(404, 422, 503))
+    @routes.get("/commands/{command_id}", response_model=CommandStatus, responses=_problems(404, 422, 503))
     async def command(
         command_id: str, response: Response, wait: Wait = None, known: Known = None
     ) -> CommandStatus | Response:
@@ -83,7 +82,7 @@ def types(catalogue: Catalogue, declared: Callable[[], Awaitable[dict[str, Comma
     kinds = [kind for _, kind in sorted(catalogue.commands.items()) if kind is not DeclaredCommand]
     built_in = [command_type(kind) for kind in kinds]
 
-    @routes.get("/command-types", responses=problems(503))
+    @routes.get("/command-types", responses=_problems(503))
     async def command_types() -> CommandTypes:
         """Every type of command, with JSON Schemas of its parameters and its reply."""
         return CommandTypes(command_types=[*built_in, *map(declared_command_type, (await declared()).values())])

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from antiphon.broker import Partition
-from antiphon.control import ReplicaSeen
-from antiphon.controls import Change
+from antiphon.status.declared import Declared
 from antiphon.status.projection import Fact, fold
 from antiphon.store import CommandRow, DeadLetterRow
 
@@ -32,16 +31,15 @@ class Counts:
 
 @dataclass(slots=True)
 class Batch:
-    """Facts by command, dead letters, declarations, signs of life; the next offset of every partition that moves."""
+    """Facts by command, dead letters, and the next offset of every partition that moves."""
 
     facts: dict[str, list[Fact]] = field(default_factory=dict)
     letters: list[DeadLetterRow] = field(default_factory=list)
-    declared: list[Change] = field(default_factory=list)
-    seen: list[ReplicaSeen] = field(default_factory=list)
     positions: dict[Partition, int] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
+    declared: Declared = field(default_factory=Declared)
 
-    def add(self, fact: Fact | DeadLetterRow | ReplicaSeen | Change | None) -> None:
+    def add(self, fact: Fact | DeadLetterRow | None) -> None:
         """Sort in what a record says."""
         if fact is None:
             self.counts.ignored += 1
@@ -49,10 +47,6 @@ class Batch:
         self.counts.folded += 1
         if isinstance(fact, DeadLetterRow):
             self.letters.append(fact)
-        elif isinstance(fact, ReplicaSeen):
-            self.seen.append(fact)
-        elif isinstance(fact, Change):
-            self.declared.append(fact)
         else:
             self.facts.setdefault(fact.command_id, []).append(fact)
 
@@ -70,4 +64,4 @@ class Batch:
         return changed
 
     def __bool__(self) -> bool:
-        return bool(self.facts or self.letters or self.declared or self.seen or self.positions)
+        return bool(self.facts or self.letters or self.declared or self.positions)

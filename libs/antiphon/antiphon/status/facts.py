@@ -12,8 +12,7 @@ from pydantic import ValidationError
 from antiphon.broker import Record
 from antiphon.catalogue import Catalogue
 from antiphon.codec import Codec
-from antiphon.control import DeclaredCommand, DeclaredCompleted, ReplicaSeen
-from antiphon.controls import Change, read_change
+from antiphon.control import DeclaredCommand, DeclaredCompleted
 from antiphon.envelope import DECLARED_TYPE, Envelope, uuid_of
 from antiphon.errors import UndecodableMessage
 from antiphon.lifecycle import CommandSettled, CommandStarted, DeadLetter
@@ -21,8 +20,9 @@ from antiphon.messages import TYPE_PREFIX, Command, command_name
 from antiphon.status.projection import Arrival, Fact, Settled, Started
 from antiphon.store import DeadLetterRow, Place
 
-DECLARED = DeclaredCommand.type_name()
 _TYPE = re.compile(rf"{TYPE_PREFIX}\.(?P<home>[^.]+)\.[^.]+")
+DECLARED = DeclaredCommand.type_name()
+LONGEST_NAME = 64  # characters of a declared type's name
 
 
 class FactReader:
@@ -32,7 +32,6 @@ class FactReader:
         names = catalogue.installation.names
         self._services = {names.commands(service): service for service in catalogue.apps}
         self._lifecycle, self._dead_letters = names.lifecycle, names.dead_letters
-        self._control, self._activity = names.control, names.activity
         self._types = catalogue.types
         self._names = {wire: command_name(message) for wire, message in catalogue.types.items()}
         self._codec = codec
@@ -40,20 +39,16 @@ class FactReader:
     @property
     def topics(self) -> tuple[str, ...]:
         """Every topic that is read."""
-        return (*self._services, self._lifecycle, self._dead_letters, self._control, self._activity)
+        return (*self._services, self._lifecycle, self._dead_letters)
 
-    def read(self, record: Record) -> Fact | DeadLetterRow | ReplicaSeen | Change | None:
-        """What the record says; None for one that says nothing that is shown.
+    def read(self, record: Record) -> Fact | DeadLetterRow | None:
+        """What the record says; None for one that says nothing of a command.
 
         Raises UnknownSchema for one that may be readable later, another MessageError for one that never will be.
         """
         service = self._services.get(record.topic)
         if service is not None:
             return self._arrival(record, service)
-        if record.topic == self._control:
-            return read_change(record)
-        if record.topic == self._activity:
-            return self._sign_of_life(record)
         return self._letter(record) if record.topic == self._dead_letters else self._lifecycle_fact(record)
 
     def _arrival(self, record: Record, service: str) -> Arrival | None:
@@ -84,7 +79,7 @@ class FactReader:
         return match is None or match["home"] == service
 
     def _declared_name(self, envelope: Envelope) -> str:
-        return envelope.header(DECLARED_TYPE) or self._name(DECLARED)
+        return (envelope.header(DECLARED_TYPE) or "")[:LONGEST_NAME] or self._name(DECLARED)
 
     def _name(self, wire: str) -> str:
         return self._names.get(wire, wire)
@@ -99,12 +94,6 @@ class FactReader:
             return Started(uuid_of(started.command_id), self._name(started.command_type), started)
         # a newer release may tell more than this one knows
         return None
-
-    def _sign_of_life(self, record: Record) -> ReplicaSeen | None:
-        envelope = Envelope(record)
-        if envelope.type != ReplicaSeen.type_name():
-            return None
-        return self._codec.decode(record.value, envelope.content_type, ReplicaSeen)
 
     def _letter(self, record: Record) -> DeadLetterRow:
         letter = self._codec.decode(record.value, Envelope(record).content_type, DeadLetter)

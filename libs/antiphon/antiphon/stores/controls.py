@@ -39,6 +39,12 @@ def fold_controls(engine: Engine, connection: Connection, changes: Sequence[Chan
         connection.execute(upsert.on_conflict_do_update(index_elements=["entry"], set_=values), new)
 
 
+def forget_controls(connection: Connection) -> None:
+    """Drop everything that is declared, and every replica."""
+    connection.execute(delete(controls))
+    connection.execute(delete(replicas))
+
+
 def read_replicas(connection: Connection, since: float) -> list[ReplicaSeen]:
     """The newest sign of life of every replica that has given one since then (seconds since 1970)."""
     wanted = select(replicas.c.body).where(replicas.c.seen_at >= since)

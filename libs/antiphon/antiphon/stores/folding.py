@@ -55,13 +55,6 @@ class SqlFolding(Folding):
             statement = insert(self._engine, dead_letters).on_conflict_do_nothing()
             self._connection.execute(statement, [rows.letter_columns(letter) for letter in letters])
 
-    def declare(self, changes: Sequence[Change]) -> None:
-        if changes:
-            fold_controls(self._engine, self._connection, changes)
-
-    def see(self, replicas: Sequence[ReplicaSeen]) -> None:
-        fold_replicas(self._engine, self._connection, replicas)
-
     def move(self, moved: Mapping[Partition, int]) -> None:
         if not moved:
             return
@@ -76,6 +69,13 @@ class SqlFolding(Folding):
                 for (topic, number), offset in moved.items()
             ],
         )
+
+    def declare(self, changes: Sequence[Change]) -> None:
+        if changes:
+            fold_controls(self._engine, self._connection, changes)
+
+    def see(self, replicas: Sequence[ReplicaSeen]) -> None:
+        fold_replicas(self._engine, self._connection, replicas)
 
 
 def _chunks(ids: Collection[str]) -> Iterator[list[str]]:

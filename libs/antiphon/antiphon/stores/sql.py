@@ -14,8 +14,8 @@ from antiphon.control import ReplicaSeen
 from antiphon.controls import Controls
 from antiphon.errors import ProjectionSuperseded
 from antiphon.store import DeadLetterRow, Folding, Progress, Store, StoredCommand, Submission
-from antiphon.stores import rows, schema
-from antiphon.stores.controls import read_controls, read_replicas
+from antiphon.stores import rows
+from antiphon.stores.controls import forget_controls, read_controls, read_replicas
 from antiphon.stores.database import connect, insert, migrate, reading, writing
 from antiphon.stores.folding import SqlFolding
 from antiphon.stores.schema import commands, dead_letters, positions, projections
@@ -129,10 +129,9 @@ class SqlStore(Store):
             connection.execute(raised.values(version=projections.c.version + 1))
             connection.execute(delete(positions).where(positions.c.projection == projection))
             connection.execute(delete(dead_letters))
-            connection.execute(delete(schema.controls))
-            connection.execute(delete(schema.replicas))
             connection.execute(delete(commands).where(commands.c.body_hash.is_(None)))
             connection.execute(update(commands).values(_UNSEEN))
+            forget_controls(connection)
 
     def ping(self) -> None:
         with reading(self.engine) as connection:
