@@ -33,7 +33,7 @@ def validate_input(command: ValidateInput, ctx: Context) -> InputValidated:
     return InputValidated(valid=not found, violations=found)
 
 
-@app.command(timeout="10m")
+@app.command(retry=Retry("1s"), timeout="10m")
 async def declared_command(command: DeclaredCommand, ctx: Context) -> DeclaredCompleted:
     """Any command whose type was declared at run time."""
-    return await declared.carry_out(command, app.controls.processors())
+    return await declared.carry_out(command, app.controls.processors(), ctx.attempt)

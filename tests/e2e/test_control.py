@@ -27,13 +27,20 @@ def held(http: httpx.Client) -> list[list[str]]:
     return [r["paused"] for r in sorted(replicas, key=lambda r: str(r["seen_at"]))]
 
 
+def waits(platform: Deployment) -> float:
+    """How many records wait for what is paused."""
+    return platform.measured("processors", "antiphon_waiting_records", service="processors")
+
+
 @pytest.mark.promise("S0-20")
 def test_a_pause_outlives_the_services_and_nothing_is_lost(platform: Deployment) -> None:
     with platform.http() as http:
         assert not asked(http, "POST", "/pipeline/pause", {"target": HANDLER})["running"]
         until(lambda: held(http)[-1:] == [[HANDLER]], "the replica holds it back", 20)
+        assert platform.measured("processors", "antiphon_paused_targets", service="processors") == 1
         waiting = [submit(http, "process_data", NUMBERS) for _ in range(5)]
         ended(http, submit(http, "validate_input", {"data": 1, "rules": {}}))
+        until(lambda: waits(platform) == 5, "all five wait in memory")
         platform.programs["processors"].terminate()
         assert platform.programs["processors"].wait(20) == 0
         platform.start("processors")

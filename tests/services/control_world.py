@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from antiphon import App, Command, Context, Event, Permanent, Reply
+from antiphon import App, Command, Context, Event, Reply, Retry, Retryable
 from antiphon.bootstrap import installation, projector, worker
 from antiphon.brokers.memory import MemoryBroker
 from antiphon.catalogue import Catalogue
@@ -77,12 +77,12 @@ def processors() -> App:
     @app.event(start="earliest")
     async def on_done(event: Done, ctx: Context) -> None: ...
 
-    @app.command()
+    @app.command(retry=Retry("100ms", "400ms", "1s"))
     async def declared_command(command: DeclaredCommand, ctx: Context) -> DeclaredCompleted:
         for found in app.controls.processors():
             if command.command_type in found.command_types:
                 return DeclaredCompleted(processor=found.name, result={"told": found.instructions}, simulated=True)
-        raise Permanent(f"no processor is declared for {command.command_type}")
+        raise Retryable(f"no processor is declared for {command.command_type}")
 
     return app
 
