@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from antiphon import App, Context, Permanent, Retry
+from antiphon.control import DeclaredCommand, DeclaredCompleted
 from antiphon.settings import read_settings
 from services.messages.processors import (
     AnalyzeContent,
@@ -17,6 +18,7 @@ from services.messages.processors import (
     TransformData,
     ValidateInput,
 )
+from services.processors import declared
 from services.processors.columns import from_rows, summaries
 from services.processors.content.analysis import Analyst, OfflineAnalyst
 from services.processors.files import Files
@@ -87,3 +89,9 @@ def _rows(source: DataSource) -> Table:
     if source.url is not None:
         return Urls.listed(read_settings().url_sources).table(source.url)
     return table_of(source.rows) if source.rows else from_json(source.result)
+
+
+@app.command(retry=Retry("1s"), timeout="10m")
+async def declared_command(command: DeclaredCommand, ctx: Context) -> DeclaredCompleted:
+    """Any command whose type was declared at run time."""
+    return await declared.carry_out(command, app.controls.processors(), ctx.attempt)

@@ -20,6 +20,7 @@ from antiphon.client import Client, ReplyT, SubmitOptions
 from antiphon.clocks.virtual import VirtualClock
 from antiphon.codecs.avro import AvroCodec
 from antiphon.context import Context
+from antiphon.controls import Change
 from antiphon.durations import Duration
 from antiphon.gateway.app import GatewayOptions, GatewayParts, gateway
 from antiphon.lifecycle import Failure
@@ -81,6 +82,7 @@ class RecordingClient(Client):
     """Keeps what is submitted; `failure` is raised instead, `stuck` makes it wait for ever."""
 
     submitted: list[tuple[Command[Any], SubmitOptions]] = field(default_factory=list)
+    declared: list[Change] = field(default_factory=list)
     failure: Exception | None = None
     stuck: bool = False
     is_open: bool = False
@@ -97,6 +99,11 @@ class RecordingClient(Client):
         self, command: Command[ReplyT], *, timeout: Duration, options: SubmitOptions = SubmitOptions()
     ) -> ReplyT:
         raise NotImplementedError("the gateway never waits for an answer")
+
+    async def declare(self, change: Change) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.declared.append(change)
 
     async def __aenter__(self) -> Client:
         self.is_open = True

@@ -426,5 +426,14 @@ async def test_the_interface_describes_itself(http: httpx.AsyncClient) -> None:
         "/commands/{command_id}",
         "/commands/{command_id}/history",
         "/command-types",
+        "/processors",
+        "/processors/create",
+        "/processors/preset",
+        "/processors/preset/{preset}",
+        "/processors/{name}",
+        "/pipeline",
+        "/pipeline/start",
+        "/pipeline/pause",
+        "/pipeline/resume",
     }
     assert set(paths["/commands/submit"]["post"]["responses"]) == {"202", "400", "409", "413", "422", "503"}

@@ -100,7 +100,7 @@ def test_the_command_line_finds_the_apps_that_the_readme_names(fleet: Fleet) -> 
 def test_every_command_line_of_the_readme_is_understood() -> None:
     lines = [line for text in blocks("bash") for line in text.splitlines() if line.startswith("antiphon ")]
     assert {line.split()[1] for line in lines} == {
-        "run", "dev", "send", "status", "commands", "topics", "gateway", "projector", "schemas",
+        "run", "dev", "send", "status", "commands", "topics", "gateway", "projector", "schemas", "control", "pipeline",
     }  # fmt: skip
     for line in lines:
         _, *words = shlex.split(line, comments=True)

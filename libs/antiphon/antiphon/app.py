@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from antiphon.context import Context
+from antiphon.controls import ControlTable
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
 from antiphon.messages import Answer, Command, Event, Message
@@ -82,6 +83,7 @@ class App:
         self.delivery = delivery
         self.commands: list[Handler] = []
         self.events: list[Handler] = []
+        self.controls = ControlTable()  # what is declared at run time; its worker keeps it up to date
 
     def command(
         self, *, retry: Retry = Retry(), timeout: Duration = "60s"

@@ -161,6 +161,8 @@ def topics_of(app: App, catalogue: Catalogue) -> set[str]:
         names.dead_letters,
         names.lifecycle,
         names.schemas,
+        names.control,
+        names.activity,
         names.events(CommandHasFailed.family),
     }
     return {mine.commands, *mine.events, *([mine.state] if mine.state else []), *platform}

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+from antiphon.controls import Change
 from antiphon.durations import Duration
 from antiphon.messages import Answer, Command
 
@@ -46,6 +47,13 @@ class Client(ABC):
         self, command: Command[ReplyT], *, timeout: Duration, options: SubmitOptions = SubmitOptions()
     ) -> ReplyT:
         """Submit and wait for the answer. Raises CommandFailed (code `timeout` when none came in time)."""
+
+    @abstractmethod
+    async def declare(self, change: Change) -> None:
+        """Write what is declared (or removed) to `control`; returns when the cluster has stored it.
+
+        Raises UnknownTopic, BrokerUnavailable, ConfigurationError.
+        """
 
     @abstractmethod
     async def close(self) -> None:

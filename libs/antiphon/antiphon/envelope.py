@@ -15,6 +15,7 @@ from antiphon.errors import UndecodableMessage
 SPECVERSION = ("ce_specversion", b"1.0")
 AVRO = ("content-type", b"avro/binary")
 JSON = ("content-type", b"application/json")
+DECLARED_TYPE = "ce_commandtype"  # the name of a type declared at run time, for readers of headers alone
 PRIORITIES = ("critical", "high", "normal", "low")
 LONGEST_CORRELATION = 128
 _ADDRESS = re.compile(r"(?P<topic>[a-zA-Z0-9._-]{1,249})/(?P<partition>\d{1,6})")

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from antiphon.broker import Partition
+from antiphon.control import ReplicaSeen
+from antiphon.controls import Change, Controls
 from antiphon.lifecycle import Failure, Status
 
 
@@ -196,6 +198,14 @@ class Folding(ABC):
     def move(self, positions: Mapping[Partition, int]) -> None:
         """Set the next offsets of these partitions; others keep theirs."""
 
+    @abstractmethod
+    def declare(self, changes: Sequence[Change]) -> None:
+        """Fold these, in this order, into what is declared."""
+
+    @abstractmethod
+    def see(self, replicas: Sequence[ReplicaSeen]) -> None:
+        """Keep the newest sign of life of each replica; one that was not seen for a day is forgotten."""
+
 
 class Store(ABC):
     """The database of the read side."""
@@ -235,6 +245,14 @@ class Store(ABC):
     @abstractmethod
     def dead_letters(self, limit: int) -> list[DeadLetterRow]:
         """The newest dead letters, the newest first."""
+
+    @abstractmethod
+    def controls(self) -> Controls:
+        """Everything that is declared at run time."""
+
+    @abstractmethod
+    def replicas(self, since: float) -> list[ReplicaSeen]:
+        """The newest sign of life of each replica that has given one since then, by service and replica."""
 
     @abstractmethod
     def progress(self, projection: str) -> Progress:

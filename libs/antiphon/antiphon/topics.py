@@ -74,8 +74,11 @@ class TopicNames:
 
 def topic_settings(names: TopicNames, topic: str) -> Mapping[str, str]:
     """The Kafka settings that the guarantees of this topic need."""
-    if topic == names.schemas or topic == names.control:
+    if topic == names.schemas:
         return {"cleanup.policy": "compact"}
+    if topic == names.control:
+        # a read side that was away must still find what was withdrawn meanwhile
+        return {"cleanup.policy": "compact", "delete.retention.ms": str(7 * _DAY)}
     if topic.startswith(f"{names.prefix}state."):
         return {
             "cleanup.policy": "compact",

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from antiphon import __version__, bootstrap
 from antiphon.catalogue import Catalogue
-from antiphon.cli import commands, config, schemas, topics
+from antiphon.cli import commands, config, control, pipeline, schemas, topics
 from antiphon.cli.console import WRONG_INPUT, clearly, err, exit_codes, fail, read_argument, show_value, waiting
 from antiphon.cli.discovery import chosen_packages, find_apps, load_app
 from antiphon.cli.options import Apps, AsJson, Wait, catalogue, quiet_settings
@@ -34,6 +34,8 @@ cli.add_typer(commands.cli, name="commands")
 cli.add_typer(topics.cli, name="topics")
 cli.add_typer(schemas.cli, name="schemas")
 cli.add_typer(config.cli, name="config")
+cli.add_typer(control.cli, name="control")
+cli.add_typer(pipeline.cli, name="pipeline")
 
 
 def _show_version(wanted: bool) -> None:

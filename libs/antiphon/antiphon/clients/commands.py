@@ -10,7 +10,8 @@ from antiphon.broker import Headers, Outgoing
 from antiphon.catalogue import Installation
 from antiphon.client import SubmitOptions
 from antiphon.codec import Codec
-from antiphon.envelope import PRIORITIES, Origin, ReplyAddress, headers, reply_headers, rfc3339
+from antiphon.control import DeclaredCommand
+from antiphon.envelope import DECLARED_TYPE, PRIORITIES, Origin, ReplyAddress, headers, reply_headers, rfc3339
 from antiphon.errors import InvalidMessage, MessageTooLarge
 from antiphon.messages import Command
 from antiphon.topics import partition_of
@@ -44,6 +45,8 @@ class CommandRecords:
             None if options.traceparent is None else options.traceparent.encode(),
         )
         found = headers(self._source, kind.type_name(), str(id_), when, origin) + _option_headers(options)
+        if isinstance(command, DeclaredCommand):
+            found.append((DECLARED_TYPE, command.command_type.encode()))
         if reply is not None:
             found += reply_headers(reply)
         key = (origin.correlation_id if own_key is None else own_key).encode()

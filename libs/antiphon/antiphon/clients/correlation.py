@@ -19,6 +19,7 @@ from antiphon.clients.answers import Answers
 from antiphon.clients.commands import CommandRecords
 from antiphon.clock import Clock
 from antiphon.codec import Codec
+from antiphon.controls import Change, written
 from antiphon.durations import Duration, seconds
 from antiphon.envelope import ReplyAddress
 from antiphon.errors import BrokerUnavailable, CommandFailed, ConfigurationError, UnknownTopic
@@ -108,6 +109,11 @@ class CorrelatingClient(Client):
             ) from None
         finally:
             self._answers.forget(token)
+
+    async def declare(self, change: Change) -> None:
+        await self._open_once()
+        await self._check(self._names.control)
+        await self._write(Outgoing(self._names.control, 0, *written(change)))
 
     async def close(self) -> None:
         if self._closed:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from antiphon.avro_schema import message_schema, schema_text
+from antiphon.control import DeclaredCommand, DeclaredCompleted, ReplicaSeen
 from antiphon.errors import ConfigurationError
 from antiphon.lifecycle import (
     CommandHasFailed,
@@ -29,6 +30,9 @@ PLATFORM: tuple[type[Message], ...] = (
     DeadLetter,
     Done,
     Refused,
+    ReplicaSeen,
+    DeclaredCommand,
+    DeclaredCompleted,
 )
 
 

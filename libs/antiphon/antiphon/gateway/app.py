@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from antiphon.gateway import problems, rest
+from antiphon.gateway import control_rest, problems, rest
+from antiphon.gateway.controlling import Controlling
 from antiphon.gateway.following import Following
 from antiphon.gateway.limits import BodyLimit
 from antiphon.gateway.listing import Listing
@@ -36,7 +37,10 @@ def gateway(parts: GatewayParts) -> FastAPI:
     app.include_router(rest.submitting(Submitting(parts, production)))
     app.include_router(rest.following(Following(parts.store, watch), parts.options.wait_limit))
     app.include_router(rest.listing(Listing(parts)))
-    app.include_router(rest.types(parts.catalogue))
+    controlling = Controlling(parts)
+    app.include_router(rest.types(parts.catalogue, controlling.command_types))
+    for routes in (control_rest.processors, control_rest.declared_types, control_rest.pipeline):
+        app.include_router(routes(controlling))
     _health(app, parts)
     return app
 

@@ -19,7 +19,8 @@ class GatewayOptions:
     `message_limit` is for the encoded message, `body_limit` for the HTTP request. `produce_timeout`: how long the
     cluster may take to store a command before the client is told to come again after `retry_after`. A command whose
     record was not seen `again_after` its submission is produced again; every `outbox_interval` it is looked for these.
-    A long-poll lasts `wait_limit` at most and looks for changes every `watch_interval`.
+    A long-poll lasts `wait_limit` at most and looks for changes every `watch_interval`. An answer to a
+    declaration waits `shown_within` at most for the read side to show it.
     """
 
     message_limit: int = 1_000_000
@@ -30,6 +31,7 @@ class GatewayOptions:
     outbox_interval: float = 5.0
     wait_limit: float = 60.0
     watch_interval: float = 0.05
+    shown_within: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)

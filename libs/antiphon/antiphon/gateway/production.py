@@ -7,9 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from antiphon.client import SubmitOptions
-from antiphon.errors import BrokerUnavailable
+from antiphon.control import DeclaredCommand
+from antiphon.errors import BrokerUnavailable, InvalidMessage, UnknownType
+from antiphon.gateway.parameters import violations
 from antiphon.gateway.parts import GatewayParts
 from antiphon.gateway.views import SubmitRequest
 from antiphon.messages import Command, invalid
@@ -21,15 +24,33 @@ class Production:
 
     def __init__(self, parts: GatewayParts) -> None:
         self._catalogue, self._client = parts.catalogue, parts.client
+        self._store = parts.store
         self._timeout = parts.options.produce_timeout
 
-    def command(self, request: SubmitRequest) -> Command[Any]:
-        """The message that is asked for. Raises UnknownType, InvalidMessage."""
-        kind = self._catalogue.command(request.command_type)
+    async def command(self, request: SubmitRequest) -> Command[Any]:
+        """The message that is asked for. Raises UnknownType, InvalidMessage, StoreUnavailable."""
+        try:
+            kind = self._catalogue.command(request.command_type)
+        except UnknownType as error:
+            return await run_in_threadpool(self._declared, request, error)
+        if kind is DeclaredCommand:
+            raise UnknownType("declared_command only carries others: submit the declared type by its own name")
         try:
             return kind.model_validate(request.parameters)
         except ValidationError as error:
             raise invalid(kind, error) from None
+
+    def _declared(self, request: SubmitRequest, unknown: UnknownType) -> DeclaredCommand:
+        """One whose type was declared at run time."""
+        declared = self._store.controls().command_types
+        found = declared.get(request.command_type)
+        if found is None:
+            also = f"; declared at run time: {', '.join(declared)}" if declared else ""
+            raise UnknownType(f"{unknown}{also}")
+        problems = violations(found.parameters, request.parameters)
+        if problems:
+            raise InvalidMessage(found.name, problems)
+        return DeclaredCommand(command_type=found.name, parameters=request.parameters)
 
     async def produce(
         self, submission: Submission, command: Command[Any], request: SubmitRequest, traceparent: str | None = None
@@ -53,4 +74,4 @@ class Production:
     async def produce_again(self, submission: Submission) -> None:
         """The same from what was kept. Raises UnknownType or InvalidMessage too, where the catalogue has changed."""
         request = SubmitRequest.model_validate_json(submission.body)
-        await self.produce(submission, self.command(request), request)
+        await self.produce(submission, await self.command(request), request)

@@ -77,7 +77,7 @@ def run_gateway(catalogue: Catalogue, settings: Settings) -> int:
     bootstrap.begin_process(settings)
     names = catalogue.installation.names
     with closing(bootstrap.admin(settings)) as cluster:
-        bootstrap.check_topics(cluster, catalogue, {names.schemas, *map(names.commands, catalogue.apps)})
+        bootstrap.check_topics(cluster, catalogue, {names.schemas, names.control, *map(names.commands, catalogue.apps)})
     store = SqlStore.open(settings.database_url)
     metrics = PrometheusMetrics()
     client = bootstrap.client(catalogue, settings, "gateway")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
 
 from antiphon.catalogue import Catalogue
+from antiphon.control import CommandTypeDeclared, DeclaredCommand
 from antiphon.durations import seconds
 from antiphon.gateway.following import Following
 from antiphon.gateway.listing import Listing, ListRequest
@@ -21,6 +23,7 @@ from antiphon.gateway.views import (
     SubmitRequest,
     accepted,
     command_type,
+    declared_command_type,
 )
 from antiphon.lifecycle import Status
 
@@ -107,15 +110,16 @@ def listing(service: Listing) -> APIRouter:
     return routes
 
 
-def types(catalogue: Catalogue) -> APIRouter:
-    """What can be submitted."""
+def types(catalogue: Catalogue, declared: Callable[[], Awaitable[dict[str, CommandTypeDeclared]]]) -> APIRouter:
+    """What can be submitted: the catalogue's types, and those declared at run time."""
     routes = APIRouter()
-    found = CommandTypes(command_types=[command_type(kind) for _, kind in sorted(catalogue.commands.items())])
+    kinds = [kind for _, kind in sorted(catalogue.commands.items()) if kind is not DeclaredCommand]
+    built_in = [command_type(kind) for kind in kinds]
 
-    @routes.get("/command-types")
+    @routes.get("/command-types", responses=_problems(503))
     async def command_types() -> CommandTypes:
         """Every type of command, with JSON Schemas of its parameters and its reply."""
-        return found
+        return CommandTypes(command_types=[*built_in, *map(declared_command_type, (await declared()).values())])
 
     return routes
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from starlette.concurrency import run_in_threadpool
 
+from antiphon.control import known_as
 from antiphon.envelope import derived_id
 from antiphon.errors import BrokerError, InvalidMessage, MessageTooLarge, StoreError, UnknownType
 from antiphon.gateway.parts import GatewayParts
@@ -39,18 +40,20 @@ class Submitting:
 
     async def submit(self, request: SubmitRequest, headers: SubmitHeaders) -> CommandRow:
         """The row of the command, new or known. Raises Problem, StoreUnavailable."""
-        command = self._command(request)
+        command = await self._command(request)
         submission = self._submission(request, command, headers.idempotency_key)
         known = await self._promise(submission)
         if known is None or await self._is_left_to_us(known, submission):
             await self._produce(submission, command, request, headers.traceparent)
         if known is None:
-            self._parts.metrics.counter("antiphon_commands_submitted_total", command_type=submission.command_type).inc()
+            self._parts.metrics.counter(
+                "antiphon_commands_submitted_total", command_type=command_name(type(command))
+            ).inc()
         return _pending(submission) if known is None else known.row
 
-    def _command(self, request: SubmitRequest) -> Command[Any]:
+    async def _command(self, request: SubmitRequest) -> Command[Any]:
         try:
-            command = self._production.command(request)
+            command = await self._production.command(request)
         except UnknownType as error:
             raise wrong({"command_type": str(error)}) from None
         except InvalidMessage as error:
@@ -61,7 +64,7 @@ class Submitting:
         return command
 
     def _submission(self, request: SubmitRequest, command: Command[Any], key: str | None) -> Submission:
-        name = command_name(type(command))
+        name = known_as(command)
         command_id = _command_id(request, name, key)
         metadata = request.metadata
         given = metadata.model_dump(mode="json", exclude_unset=True, exclude_none=True)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
+from antiphon.control import CommandTypeDeclared, DeclaredCommand, DeclaredCompleted
 from antiphon.envelope import rfc3339
 from antiphon.lifecycle import Failure, Status
 from antiphon.messages import Command, command_name
@@ -117,13 +118,17 @@ class CommandHistory(BaseModel):
 
 
 class CommandType(BaseModel):
-    """A type of command: its name, the service that carries it out, JSON Schemas of its parameters and its reply."""
+    """A type of command: its name, the service that carries it out, JSON Schemas of its parameters and its reply.
+
+    `declared` if it was made at run time.
+    """
 
     command_type: str
     service: str
     description: str
     parameters: dict[str, JsonValue]
     response: dict[str, JsonValue] | None
+    declared: bool = False
 
 
 class CommandTypes(BaseModel):
@@ -199,6 +204,18 @@ def command_type(kind: type[Command[Any]]) -> CommandType:
         description=(kind.__doc__ or "").strip(),
         parameters=kind.model_json_schema(),
         response=None if reply is None else reply.model_json_schema(),
+    )
+
+
+def declared_command_type(found: CommandTypeDeclared) -> CommandType:
+    """The same of a type that was declared at run time."""
+    return CommandType(
+        command_type=found.name,
+        service=DeclaredCommand.service,
+        description=found.description,
+        parameters=found.parameters,
+        response=DeclaredCompleted.model_json_schema(),
+        declared=True,
     )
 
 

@@ -18,7 +18,7 @@ from antiphon.envelope import Envelope, Origin, as_uuid, derived_id
 from antiphon.errors import Permanent
 from antiphon.executor import Work
 from antiphon.lifecycle import Done
-from antiphon.messages import Answer, Command, Event, Message, Reply
+from antiphon.messages import Answer, Command, Event, Message, Reply, command_name
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Slice
 from antiphon.processing.state import kept_key
@@ -41,6 +41,10 @@ class Route:
     @cached_property
     def type_name(self) -> str:
         return self.message.type_name()
+
+    @cached_property
+    def command_name(self) -> str:
+        return command_name(self.message)
 
 
 @dataclass(frozen=True, slots=True)

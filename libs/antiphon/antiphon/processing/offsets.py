@@ -62,6 +62,11 @@ class SourceOffsets:
         return found + [former for former in self._former if not found or former[0] > found[-1][1]]
 
     @property
+    def next_offset(self) -> int:
+        """Behind everything delivered: where reading goes on after it was stopped."""
+        return self._delivered[-1] + 1 if self._delivered else self.contiguous
+
+    @property
     def unfinished(self) -> int:
         """How many delivered records are not finished."""
         return len(self._delivered) - len(self._finished)

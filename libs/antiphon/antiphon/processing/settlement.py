@@ -52,6 +52,7 @@ class Settlement:
         self.counts: Counter[tuple[str, ...]] = Counter()  # metric name, label values... -> how often since last read
         self.ages: defaultdict[str, list[float]] = defaultdict(list)  # topic -> seconds from record to settlement
         self.durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # outcome, handler -> seconds
+        self.processed: Counter[str] = Counter()  # commands settled since the start, by the name of their type
         self.ready: list[Delivery] = []
         self.held = Held()
 
@@ -190,6 +191,7 @@ class Settlement:
             else:
                 slice_.ledger.add_dead(delivery.ledger_id)
         if delivery.route.is_command:
+            self.processed[delivery.route.command_name] += 1
             failed = None if error is None else failure(error)
             name, begun = delivery.handler.name, delivery.first_tried
             if delivery.answer is not None:

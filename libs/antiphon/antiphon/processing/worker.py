@@ -13,6 +13,7 @@ from collections.abc import Collection
 from antiphon.app import App
 from antiphon.broker import MemberOptions, ReaderOptions, Record
 from antiphon.catalogue import Installation
+from antiphon.control import ReplicaSeen
 from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
 from antiphon.lifecycle import (
     CommandHasFailed,
@@ -34,13 +35,16 @@ from antiphon.processing.commit import (
 )
 from antiphon.processing.committing import Suspicion, close_batch
 from antiphon.processing.delivery import Delivery, Desk
+from antiphon.processing.following import FollowedControl
 from antiphon.processing.group_offsets import GroupOffsets
+from antiphon.processing.heartbeats import Heartbeats
 from antiphon.processing.held import Unjudged
 from antiphon.processing.lag import Lag
 from antiphon.processing.measures import Measures
 from antiphon.processing.options import WorkerOptions, WorkerParts
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.ownership import Slices
+from antiphon.processing.pausing import Pausing
 from antiphon.processing.restore import slice_topics
 from antiphon.processing.settlement import Identity, Settlement
 from antiphon.processing.sightings import Sightings
@@ -48,7 +52,16 @@ from antiphon.processing.slice import Phase, Slice
 
 log = logging.getLogger(__name__)
 __all__ = ["Worker", "WorkerOptions", "WorkerParts", "slice_topics"]
-PLATFORM = (CommandHasFailed, CommandProgressed, CommandSettled, CommandStarted, DeadLetter, Done, Refused)
+PLATFORM = (
+    CommandHasFailed,
+    CommandProgressed,
+    CommandSettled,
+    CommandStarted,
+    DeadLetter,
+    Done,
+    Refused,
+    ReplicaSeen,
+)
 
 
 class Worker:
@@ -61,7 +74,7 @@ class Worker:
         installation: Installation = Installation(),
         options: WorkerOptions = WorkerOptions(),
     ) -> None:
-        self._parts, self._options = parts, options
+        self._app, self._parts, self._options = app, parts, options
         self._transactional = app.delivery == "transactional"
         topics = self._topics = slice_topics(app, installation)
         names, broker, executor = installation.names, parts.broker, parts.executor
@@ -74,11 +87,15 @@ class Worker:
         self._admission = Admission(routes(app), desk, self._settlement, self._suspicion, installation.partitions)
         self._committer = self._make_committer()
         self._measures = Measures(parts.metrics, app.service)
+        self._heartbeats = Heartbeats(app, identity, outbound, options.in_flight, parts.clock.now())
         self._admin = broker.admin()
         self._sources = executor.intake(broker.reader(ReaderOptions(topics.group)), options.intake)
         self._restoring = executor.intake(broker.reader(ReaderOptions(topics.group, prompt=True)), 5000)
         self._schemas_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
         self._schemas = AnnouncedSchemas(names.schemas, self._admin, self._schemas_read, parts.codec)
+        self._control_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
+        self._control = FollowedControl(names.control, self._admin, self._control_read)
+        self._pausing = Pausing(app, names, self._sources, options.in_flight)
         self._slices = Slices(topics, self._admin, self._restoring, self._sources, options.window)
         self._lag = Lag(self._admin, parts.metrics)
         self._committing: Commit | None = None
@@ -119,25 +136,34 @@ class Worker:
         self._close_batch(now)
         self._offsets.commit(self._member, self._slices, now)
         self._sightings.report(now)
+        self._beat(now)
         self._lag.step(now, self._slices)
         self._measures.report(now, self._settlement, self._slices)
+        self._measures.report_control(self._pausing, self._control)
         return self._pause(now)
 
     def _read_platform_topics(self) -> None:
         try:
             self._schemas.step()
-            if self._committer.prepared:
+            self._follow_control()
+            if self._committer.prepared and self._control.caught_up:
                 self._slices.restore(self._started)
-            else:
+            elif not self._committer.prepared:
                 self._prepare_again()
         except ConfigurationError as error:
             self.failure = str(error)
         except OffsetOutOfRange as lost:
             log.warning("%s: it is read from its start again", lost)
             self._schemas.again(lost.topic)
+            self._control.again(lost.topic)
             self._again([number for number in self._slices.restoring_from(lost.topic) if number == lost.partition])
         except BrokerError as error:
             log.warning("reading failed and is tried again: %s", error)
+
+    def _follow_control(self) -> None:
+        if self._control.step():
+            self._app.controls.show(self._control.present)
+            self._settlement.ready += self._pausing.switch(self._control.present)
 
     def _prepare_again(self) -> None:
         if self._committing is None and self.last_turn >= self._next_prepare:
@@ -145,8 +171,14 @@ class Worker:
             if self._parts.executor.join_commits(0):
                 self._parts.executor.commit(self._committer.prepare)
 
+    def _beat(self, now: float, *, stopped: bool = False) -> None:
+        paused = self._pausing.switches.targets
+        self._heartbeats.beat(
+            self._sightings, self._settlement, now, in_flight=self._load, paused=paused, stopped=stopped
+        )
+
     def _pause(self, now: float) -> float:
-        if self._settlement.ready or self._taken or self._ended:
+        if self._settlement.ready or self._ended or (self._taken and not self._pausing.switches.service):
             return 0.0
         pause = 0.005 if self._slices.restoring else 0.1
         due = self._settlement.held.next_due
@@ -186,8 +218,9 @@ class Worker:
                 self._settlement.ready.append(item)
 
     def _admit(self, now: float) -> None:
-        if self._draining:
+        if self._draining or self._pausing.switches.service:
             return
+        self._bound_waiting()
         if not self._taken:
             self._take()
         if self.careful:
@@ -202,6 +235,11 @@ class Worker:
     def _load(self) -> int:
         under_way = len(self._committing.inputs) if self._committing is not None else 0
         return self._slices.in_flight + len(self._settlement.batch.inputs) + under_way
+
+    def _bound_waiting(self) -> None:
+        shut = self._pausing.bound(self._load)
+        if shut:
+            self._taken = deque(record for record in self._taken if (record[0], record[1]) not in shut)
 
     def _take(self) -> None:
         if self._load >= self._options.in_flight:
@@ -235,6 +273,7 @@ class Worker:
         if not ready:
             return
         self._settlement.ready = []
+        ready = self._pausing.sort(ready)
         start: list[Delivery] = []
         for delivery in ready:
             if delivery.slice.phase is not Phase.SERVING or (self._draining and not delivery.step):
@@ -315,6 +354,7 @@ class Worker:
     def _drop(self, numbers: Collection[int]) -> None:
         self._slices.drop(numbers)
         gone = set(numbers)
+        self._pausing.forget(gone)
         self._taken = deque(record for record in self._taken if record[1] not in gone)
         self._offsets.forget(gone)
 
@@ -383,6 +423,21 @@ class Worker:
         """The numbers of the slices that are served."""
         return frozenset(n for n, slice_ in self._slices.owned.items() if slice_.phase is Phase.SERVING)
 
+    @property
+    def paused(self) -> list[str]:
+        """What of this service is paused, by target."""
+        return self._pausing.switches.targets
+
+    @property
+    def waiting(self) -> int:
+        """How many records wait here for what is paused."""
+        return len(self._pausing)
+
+    @property
+    def refused_controls(self) -> int:
+        """How many records of `control` made no sense."""
+        return self._control.refused
+
     def drain(self) -> None:
         """Begin nothing new; handlers that run go on with further turns, what waits is left to the next owner."""
         self._draining = True
@@ -401,8 +456,9 @@ class Worker:
         except BrokerError as error:
             log.warning("the group could not be left: %s", error)
         ended = self._parts.executor.close(timeout)
-        for intake in (self._sources, self._restoring, self._schemas_read):
+        for intake in (self._sources, self._restoring, self._schemas_read, self._control_read):
             intake.close()
+        self._beat(self._parts.clock.now(), stopped=True)
         self._sightings.close()
         self._committer.close()
         self._admin.close()

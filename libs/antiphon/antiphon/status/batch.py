@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from antiphon.broker import Partition
+from antiphon.status.declared import Declared
 from antiphon.status.history import entry
 from antiphon.status.projection import Buried, Fact, RowFact, fold
 from antiphon.store import CommandRow, DeadLetterRow, HistoryEntry, Place
@@ -38,6 +39,7 @@ class Batch:
     letters: list[DeadLetterRow] = field(default_factory=list)
     positions: dict[Partition, int] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
+    declared: Declared = field(default_factory=Declared)
 
     def add(self, fact: Fact | None, place: Place) -> None:
         """Sort in what the record at this place says."""
@@ -66,4 +68,4 @@ class Batch:
         return changed
 
     def __bool__(self) -> bool:
-        return bool(self.facts or self.letters or self.positions)
+        return bool(self.facts or self.letters or self.declared or self.positions)

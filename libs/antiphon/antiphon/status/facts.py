@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 
+from pydantic import ValidationError
+
 from antiphon.broker import Record
 from antiphon.catalogue import Catalogue
 from antiphon.codec import Codec
-from antiphon.envelope import Envelope, uuid_of
+from antiphon.control import DeclaredCommand, DeclaredCompleted
+from antiphon.envelope import DECLARED_TYPE, Envelope, uuid_of
 from antiphon.errors import UndecodableMessage
 from antiphon.lifecycle import CommandSettled, CommandStarted, DeadLetter
 from antiphon.messages import TYPE_PREFIX, Command, command_name
@@ -22,6 +25,8 @@ _EARLIEST = datetime(1, 1, 2, tzinfo=UTC).timestamp()
 _LATEST = datetime(9999, 12, 30, tzinfo=UTC).timestamp()
 LONGEST_TYPE = 300  # characters; rows are found by it, and an index takes no text of any length
 _TYPE = re.compile(rf"{TYPE_PREFIX}\.(?P<home>[^.]+)\.[^.]+")
+DECLARED = DeclaredCommand.type_name()
+LONGEST_NAME = 64  # characters of a declared type's name
 
 
 class FactReader:
@@ -59,7 +64,7 @@ class FactReader:
             return None
         return Arrival(
             command_id=envelope.id,
-            command_type=self._name(wire),
+            command_type=self._declared_name(envelope) if wire == DECLARED else self._name(wire),
             service=service,
             correlation_id=envelope.correlation_id,
             priority=envelope.priority,
@@ -78,6 +83,9 @@ class FactReader:
         match = _TYPE.fullmatch(wire)
         return match is None or match["home"] == service
 
+    def _declared_name(self, envelope: Envelope) -> str:
+        return (envelope.header(DECLARED_TYPE) or "")[:LONGEST_NAME] or self._name(DECLARED)
+
     def _name(self, wire: str) -> str:
         return self._names.get(wire, wire[:LONGEST_TYPE])
 
@@ -85,7 +93,7 @@ class FactReader:
         envelope = Envelope(record)
         if envelope.type == CommandSettled.type_name():
             settled = self._codec.decode(record.value, envelope.content_type, CommandSettled)
-            return Settled(uuid_of(settled.command_id), self._name(settled.command_type), settled)
+            return Settled(uuid_of(settled.command_id), self._name(settled.command_type), _by_its_processor(settled))
         if envelope.type == CommandStarted.type_name():
             started = self._codec.decode(record.value, envelope.content_type, CommandStarted)
             return Started(uuid_of(started.command_id), self._name(started.command_type), started)
@@ -118,6 +126,17 @@ class FactReader:
 def _writable_time(when: datetime) -> float:
     """Seconds since 1970 of what anybody has stated; a zone must not carry it out of the years that can be written."""
     return min(max(when.timestamp(), _EARLIEST), _LATEST)
+
+
+def _by_its_processor(settled: CommandSettled) -> CommandSettled:
+    """A command of a declared type was carried out by the processor that its reply names, not by the one handler."""
+    if settled.command_type != DECLARED or settled.result is None:
+        return settled
+    try:
+        reply = DeclaredCompleted.model_validate_json(settled.result)
+    except ValidationError:
+        return settled
+    return settled.model_copy(update={"handler": reply.processor})
 
 
 def tags(header: str | None) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from antiphon.clock import Clock
 from antiphon.codec import Announcement, Codec
 from antiphon.errors import BrokerUnavailable, OffsetOutOfRange, ProjectionSuperseded, UnknownSchema
 from antiphon.status.batch import Batch, Counts
+from antiphon.status.declared import DeclaredReader
 from antiphon.status.facts import FactReader
 from antiphon.status.held import HeldPartitions
 from antiphon.store import Place, Progress, Store
@@ -64,15 +65,19 @@ class Projector:
         self._parts, self._options = parts, parts.options
         self._facts = FactReader(parts.catalogue, parts.codec)
         names = parts.catalogue.installation.names
+        self._declared = DeclaredReader(names, parts.codec)
         self._schemas = Partition(names.schemas, 0)
         self._group = names.group("status")
         plans = {plan.name: plan.partitions for plan in parts.catalogue.plans()}
-        self._partitions = {Partition(topic, n) for topic in self._facts.topics for n in range(plans[topic])}
+        self._partitions = {Partition(topic, n) for topic in self._topics() for n in range(plans[topic])}
         self._admin = parts.broker.admin()
         self._reader: Reader | None = None
         self._progress: Progress | None = None
         self._positions: dict[Partition, int] = {}
         self._held = HeldPartitions(parts.clock, self._options.schema_patience, self._options.schema_interval)
+
+    def _topics(self) -> tuple[str, ...]:
+        return (*self._facts.topics, *self._declared.topics)
 
     def turn(self, timeout: float) -> int:
         """Read what has come, waiting at most `timeout` seconds for it, and commit what it changes.
@@ -157,6 +162,10 @@ class Projector:
     def _take(self, record: Record, batch: Batch) -> bool:
         """Sort a record in; False if its partition has to wait for it."""
         try:
+            if record.topic in self._declared.topics:
+                told = self._declared.take(record, batch.declared)
+                batch.counts.add(Counts(folded=told, ignored=not told))
+                return True
             batch.add(self._facts.read(record), Place(*record[:3]))
         except Exception as error:  # whatever is wrong with one record, the others do not wait for it
             if isinstance(error, UnknownSchema) and self._held.hold(Partition(*record[:2]), record.offset):
@@ -177,6 +186,8 @@ class Projector:
                 folding.append(batch.entries)
                 folding.bury(batch.letters)
                 folding.move(batch.positions)
+                folding.declare(batch.declared.changes)
+                folding.see(batch.declared.seen)
         except ProjectionSuperseded:
             self.superseded += 1
             raise

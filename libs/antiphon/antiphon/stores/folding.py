@@ -8,8 +8,11 @@ from itertools import islice
 from sqlalchemy import Connection, Engine, case, delete, func, select
 
 from antiphon.broker import Partition
+from antiphon.control import ReplicaSeen
+from antiphon.controls import Change
 from antiphon.store import CommandRow, DeadLetterRow, Folding, HistoryEntry
 from antiphon.stores import rows
+from antiphon.stores.controls import fold_controls, fold_replicas
 from antiphon.stores.database import insert
 from antiphon.stores.schema import command_tags, commands, dead_letters, history, positions
 
@@ -78,6 +81,13 @@ class SqlFolding(Folding):
                 for (topic, number), offset in moved.items()
             ],
         )
+
+    def declare(self, changes: Sequence[Change]) -> None:
+        if changes:
+            fold_controls(self._engine, self._connection, changes)
+
+    def see(self, replicas: Sequence[ReplicaSeen]) -> None:
+        fold_replicas(self._engine, self._connection, replicas)
 
 
 def _chunks(ids: Collection[str]) -> Iterator[list[str]]:

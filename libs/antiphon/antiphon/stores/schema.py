@@ -144,3 +144,21 @@ positions = Table(
     Column("next_offset", BigInteger, nullable=False),
     PrimaryKeyConstraint("projection", "topic", "partition"),
 )
+
+controls = Table(
+    "controls",
+    TABLES,
+    Column("entry", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+replicas = Table(
+    "replicas",
+    TABLES,
+    Column("service", Text, nullable=False),
+    Column("replica", Text, nullable=False),
+    Column("seen_at", Double, nullable=False),
+    Column("body", Text, nullable=False),
+    PrimaryKeyConstraint("service", "replica"),
+)

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, Engine, Select, and_, delete, or_, select, up
 from sqlalchemy.sql.elements import ColumnElement
 
 from antiphon.broker import Partition
+from antiphon.control import ReplicaSeen
+from antiphon.controls import Controls
 from antiphon.errors import ProjectionSuperseded
 from antiphon.store import (
     CommandQuery,
@@ -23,6 +25,7 @@ from antiphon.store import (
     Tag,
 )
 from antiphon.stores import rows
+from antiphon.stores.controls import forget_controls, read_controls, read_replicas
 from antiphon.stores.database import connect, insert, migrate, reading, writing
 from antiphon.stores.folding import SqlFolding
 from antiphon.stores.schema import command_tags, commands, dead_letters, history, positions, projections
@@ -112,6 +115,14 @@ class SqlStore(Store):
             found = connection.execute(select(dead_letters).order_by(*newest).limit(limit)).mappings()
             return [rows.letter_row(dict(letter)) for letter in found]
 
+    def controls(self) -> Controls:
+        with reading(self.engine) as connection:
+            return read_controls(connection)
+
+    def replicas(self, since: float) -> list[ReplicaSeen]:
+        with reading(self.engine) as connection:
+            return read_replicas(connection, since)
+
     def progress(self, projection: str) -> Progress:
         mine = positions.c.projection == projection
         with reading(self.engine) as connection:
@@ -152,6 +163,7 @@ class SqlStore(Store):
             connection.execute(delete(commands).where(commands.c.body_hash.is_(None)))
             _drop_tags_of_nobody(connection)
             connection.execute(update(commands).values(_UNSEEN))
+            forget_controls(connection)
 
     def ping(self) -> None:
         with reading(self.engine) as connection:

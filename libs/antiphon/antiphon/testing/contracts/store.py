@@ -15,6 +15,7 @@ from antiphon.store import (
     Progress,
     Store,
 )
+from antiphon.testing.contracts.store_controls import ControlsContract
 from antiphon.testing.contracts.store_harness import (
     LOG,
     PROJECTION,
@@ -28,7 +29,7 @@ from antiphon.testing.contracts.store_listing import ListingContract
 __all__ = ["StoreContract", "StoreHarness", "letter", "row", "submission"]
 
 
-class StoreContract(ListingContract):
+class StoreContract(ListingContract, ControlsContract):
     """Subclass it, implement `make_store`, and pytest holds your store to the contract."""
 
     # what the gateway relies on

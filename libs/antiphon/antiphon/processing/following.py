@@ -1,0 +1,76 @@
+"""The topic `control`, read to its end before anything is served, and on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future
+
+from antiphon.broker import Admin, Partition, Record
+from antiphon.controls import Controls, read_change
+from antiphon.errors import BrokerError, MessageError
+from antiphon.executor import Intake
+
+log = logging.getLogger(__name__)
+Answer = Future[Mapping[Partition, int]]
+
+
+class FollowedControl:
+    """Folds the records of `control`; `refused` counts those that make no sense, which change nothing."""
+
+    def __init__(self, topic: str, admin: Admin, intake: Intake) -> None:
+        self._partition = Partition(topic, 0)
+        self._admin = admin
+        self._intake = intake
+        self._start = self._find()
+        self._end: int | None = None
+        self._reading = False
+        self.present = Controls()
+        self.refused = 0
+        self.caught_up = False  # once everything was read that was there when the reading began
+
+    def step(self) -> bool:
+        """Fold what has come since; True if anything is declared anew. Never waits."""
+        if not self._reading:
+            self._reading = next(self._start)
+            return False
+        before = self.present
+        for record in self._intake.take():
+            self._fold(record)
+        if not self.caught_up and self._end is not None:
+            self.caught_up = self._end == 0 or self._intake.position(self._partition) >= self._end
+        return self.present is not before
+
+    def _fold(self, record: Record) -> None:
+        try:
+            self.present = self.present.after(read_change(record))
+        except MessageError as error:
+            self.refused += 1
+            log.warning("%s[%d]@%d changes nothing: %s", *record[:3], error)
+
+    def again(self, topic: str) -> None:
+        """If it is this topic whose position was lost, read it from its start: the newest of a key counts anyway."""
+        if topic == self._partition.topic:
+            self._start = self._find()
+            self._reading = False
+
+    def _find(self) -> Generator[bool, None, None]:
+        starts = yield from self._ask(self._admin.log_starts)
+        ends = yield from self._ask(self._admin.ends)
+        start, end = starts[self._partition], ends[self._partition]
+        self._end = end if end > start else 0
+        self._intake.assign({self._partition: start})
+        yield True
+
+    def _ask(self, question: Callable[[list[Partition]], Answer]) -> Generator[bool, None, Mapping[Partition, int]]:
+        while True:
+            answer = question([self._partition])
+            while not answer.done():
+                yield False
+            error = answer.exception()
+            if error is None:
+                return answer.result()
+            if not isinstance(error, BrokerError):
+                raise error
+            log.debug("%s: %s", self._partition.topic, error)
+            yield False
