@@ -16,7 +16,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import fastavro
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from tests.waiting import until
 
 MAGIC = b"\xc3\x01"
 DEPOSIT = {
@@ -73,6 +75,22 @@ def send(servers: str, prefix: str, commands: int) -> set[str]:
     return tokens
 
 
+def _end(consumer: Consumer, at: TopicPartition) -> int:
+    """The end of a partition; one that was made a moment ago may not have its leader yet."""
+    found: list[int] = []
+
+    def is_known() -> bool:
+        try:
+            found.append(consumer.get_watermark_offsets(at, 10)[1])
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+                raise
+        return bool(found)
+
+    until(is_known, "the partition has a leader")
+    return found[0]
+
+
 class Replies:
     """One partition of replies, read from its end as of now; answers are decoded by what `schemas` says of them."""
 
@@ -80,7 +98,7 @@ class Replies:
         self._servers, self._schemas_topic = servers, f"{prefix}schemas"
         self._consumer = _consumer(servers)
         at = TopicPartition(f"{prefix}replies", REPLY_PARTITION)
-        at.offset = self._consumer.get_watermark_offsets(at, 10)[1]
+        at.offset = _end(self._consumer, at)
         self._consumer.assign([at])
 
     def to(self, tokens: set[str]) -> dict[str, list[tuple[str, Any]]]:
