@@ -13,6 +13,8 @@ from sqlalchemy import select
 from antiphon import App, Command, CommandHasFailed, Context, Event, Permanent, Reply, Retry
 from antiphon.broker import Outgoing
 from antiphon.codecs.avro import AvroCodec
+from antiphon.control import CommandTypeDeclared, PipelineSwitched, ProcessorDeclared
+from antiphon.controls import Removed, written
 from antiphon.envelope import Origin, derived_id, headers, rfc3339
 from antiphon.lifecycle import CommandSettled, CommandStarted, SettledStatus
 from antiphon.status.projector import Projector, ProjectorOptions, ProjectorParts
@@ -25,6 +27,14 @@ Tables = dict[str, list[dict[str, Any]]]
 # they count changes, and say when something has changed, not what there is
 COUNTS = {("commands", "version"), ("projections", "version")}
 
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+DECLARED = (
+    ProcessorDeclared(name="mailer", command_types=["send_campaign"], instructions="Be kind.", created_at=NOON),
+    CommandTypeDeclared(name="send_campaign", parameters={"type": "object"}, declared_at=NOON),
+    CommandTypeDeclared(name="search_content", parameters={"type": "object"}, declared_at=NOON),
+    PipelineSwitched(target="elsewhere", paused=True, by="ada", at=NOON),
+    Removed("command-type/search_content"),
+)
 LATER: dict[int, SettledStatus] = {8: "cancelled", 9: "timed_out", 1: "failed"}
 
 
@@ -89,6 +99,7 @@ class RichLog:
         world.send(self.command(5, 1)._replace(value=b"\xc3\x01short"), plain)
         nobody = self.command(6, 1)
         world.send(nobody._replace(headers=renamed(nobody, b"antiphon.processors.Nobody")))
+        world.send(*(Outgoing(world.names.control, -1, *written(change)) for change in DECLARED))
         world.until(lambda: len(world.settled()) >= 6, "six commands have ended")
 
     def second_half(self) -> None:

@@ -154,7 +154,7 @@ async def test_a_command_is_executed_by_the_processor_with_the_skill_it_names(
         assert server.asked[-1].texts[0].startswith(f"You are {name}.")
     with pytest.raises(CommandFailed, match="ada lacks tax; bob lacks tax; eve lacks tax; ann lacks tax") as refusal:
         await client.request(Search(skill="tax", query="x"), timeout="20s")
-    assert (refusal.value.error_class, refusal.value.retryable) == ("NoProcessor", False)
+    assert (refusal.value.error_class, refusal.value.retryable) == ("antiphon.errors.NoProcessor", False)
     assert len(server.asked) == 2
 
 
@@ -174,7 +174,7 @@ async def test_what_the_model_does_wrong_ends_the_command_as_its_own_error(
     server.answer = lambda asked: answer
     with pytest.raises(CommandFailed) as refusal:
         await client.request(Search(skill="law", query="x"), timeout="20s")
-    assert refusal.value.error_class == error_class
+    assert refusal.value.error_class == f"antiphon.errors.{error_class}"
     assert refusal.value.retryable == (attempts > 1)
     assert len(server.asked) == attempts
 

@@ -88,7 +88,7 @@ def test_a_wrong_parameter_is_refused_by_the_consumer_too(name: str) -> None:
     world.send(written_by_others(world, name, parameters))
     world.until(lambda: bool(world.dead_letters()), "it is given up")
     (dead,) = world.dead_letters()
-    assert (dead.failure.error_class, dead.attempts) == ("InvalidMessage", 1)
+    assert (dead.failure.error_class, dead.attempts) == ("antiphon.errors.InvalidMessage", 1)
     assert field in dead.failure.message
     assert [end.status for end in world.settled()] == ["dead_lettered"]
 
@@ -120,7 +120,9 @@ def test_the_largest_answer_that_is_allowed_does_fit_into_a_message(
     world.send(written_by_others(world, "transform_data", {"source": "x.csv", "steps": steps}))
     world.until(lambda: bool(world.settled()), "it has ended")
     assert [end.status for end in world.settled()] == [status]
-    assert [end.failure and end.failure.error_class for end in world.settled()] == ["Permanent" if more else None]
+    assert [end.failure and end.failure.error_class for end in world.settled()] == [
+        "antiphon.errors.Permanent" if more else None
+    ]
 
 
 def size_of(texts: Sequence[str]) -> int:

@@ -89,7 +89,9 @@ class Worker:
         self._measures = Measures(parts.metrics, app.service)
         self._heartbeats = Heartbeats(app, identity, outbound, options.in_flight, parts.clock.now())
         self._admin = broker.admin()
-        self._sources = executor.intake(broker.reader(ReaderOptions(topics.group)), options.intake)
+        self._sources = executor.intake(
+            broker.reader(ReaderOptions(topics.group)), min(options.intake, options.in_flight)
+        )
         self._restoring = executor.intake(broker.reader(ReaderOptions(topics.group, prompt=True)), 5000)
         self._schemas_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
         self._schemas = AnnouncedSchemas(names.schemas, self._admin, self._schemas_read, parts.codec)
