@@ -11,9 +11,9 @@ from typing import get_args
 import pytest
 from hypothesis import given, settings, strategies
 
-from antiphon.lifecycle import FINAL, CommandSettled, CommandStarted, Failure, SettledStatus, Status
+from antiphon.lifecycle import FINAL, CommandProgressed, CommandSettled, CommandStarted, Failure, SettledStatus, Status
 from antiphon.status.batch import Batch
-from antiphon.status.projection import LEGAL, Arrival, RowFact, Settled, Started, fold
+from antiphon.status.projection import LEGAL, Arrival, RowFact, Settled, Started, Told, fold
 from antiphon.store import CommandRow, Place
 
 BEGIN = 1_800_000_000.0
@@ -48,6 +48,20 @@ def started(attempt: int = 1, second: float = 1) -> Started:
         started_at=at(second),
     )
     return Started("c-1", "process_data", event)
+
+
+def told(fraction: float = 0.5, attempt: int = 1, second: float = 2) -> Told:
+    event = CommandProgressed(
+        command_id="c-1",
+        command_type="antiphon.processors.ProcessData",
+        service="processors",
+        replica=f"worker-{attempt}",
+        attempt=attempt,
+        fraction=fraction,
+        note="rows are read",
+        seen_at=at(second),
+    )
+    return Told("c-1", "process_data", event)
 
 
 def settled(status: SettledStatus = "completed", second: float = 9) -> Settled:
@@ -95,7 +109,7 @@ def test_the_row_begins_with_the_record_and_follows_the_command_to_its_end() -> 
 @pytest.mark.parametrize("status", [None, *get_args(SettledStatus)])
 def test_the_row_is_the_same_in_whatever_order_its_facts_are_read(status: SettledStatus | None) -> None:
     end = [] if status is None else [settled(status)]
-    facts: list[RowFact] = [arrival(), started(1, 1), started(2, 4), *end]
+    facts: list[RowFact] = [arrival(), started(1, 1), told(0.9, 1, 3), started(2, 4), told(0.1, 2, 5), *end]
 
     rows = [folded(order) for order in permutations(facts)]
 
@@ -139,6 +153,16 @@ def test_of_several_records_of_one_id_the_first_in_the_log_counts() -> None:
     first, again = arrival(7, second=0), arrival(8, second=60)
 
     assert folded([first, again]) == folded([again, first]) == folded([first])
+
+
+@pytest.mark.promise("S0-31")
+def test_how_far_it_has_come_is_what_the_latest_attempt_has_told_last() -> None:
+    row = folded([arrival(), told(0.9, 1, 3), told(0.1, 2, 5), told(0.4, 2, 6)])
+
+    assert row.progress == (0.4, "rows are read", BEGIN + 6, 2)
+    assert row.updated_at == BEGIN + 6
+    assert fold(row, told(0.95, 1, 7)) is row
+    assert folded([settled()], row).progress is None
 
 
 @pytest.mark.promise("S0-44")

@@ -27,6 +27,15 @@ class Place(NamedTuple):
     offset: int
 
 
+class Progressed(NamedTuple):
+    """How far a command has come, as its handler has told last: 0 to 1, words, and when in which attempt."""
+
+    fraction: float | None
+    note: str
+    at: float
+    attempt: int
+
+
 @dataclass(frozen=True, slots=True)
 class CommandRow:
     """What is known of one command: everything here is folded from the log and can be rebuilt from it.
@@ -52,6 +61,7 @@ class CommandRow:
     processor: str | None = None
     replica: str | None = None
     error: Failure | None = None
+    progress: Progressed | None = None
     payload_hash: str | None = None
     origin: Place | None = None
 

@@ -62,14 +62,26 @@ class Result(BaseModel):
     execution_time: str | None
 
 
+class Progress(BaseModel):
+    """How far a command has come, as its handler has told last: from 0 to 1, and in words."""
+
+    fraction: float | None
+    note: str
+    at: str
+
+
 class CommandStatus(BaseModel):
-    """What has become of a command; `result` once it is completed, `error` if it did not succeed."""
+    """What has become of a command; `result` once it is completed, `error` if it did not succeed.
+
+    `progress` is what its handler has told while it was processing.
+    """
 
     command_id: str
     command_type: str
     status: Status
     result: Result | None
     error: Failure | None
+    progress: Progress | None
     created_at: str | None
     updated_at: str | None
     metadata: dict[str, JsonValue]
@@ -83,6 +95,7 @@ class CommandSummary(BaseModel):
     service: str
     status: Status
     error: Failure | None
+    progress: Progress | None
     created_at: str | None
     updated_at: str | None
     metadata: dict[str, JsonValue]
@@ -158,6 +171,9 @@ def command_status(stored: StoredCommand) -> CommandStatus:
         status=row.status,
         result=done if row.status == "completed" else None,
         error=row.error,
+        progress=row.progress and Progress(
+            fraction=row.progress.fraction, note=row.progress.note, at=rfc3339(row.progress.at)
+        ),
         # a command whose own record was not seen yet is at least as old as its first attempt
         created_at=_time(row.created_at or row.started_at),
         updated_at=_time(row.updated_at),

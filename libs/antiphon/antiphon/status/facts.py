@@ -16,9 +16,9 @@ from antiphon.codec import Codec
 from antiphon.control import DeclaredCommand, DeclaredCompleted
 from antiphon.envelope import DECLARED_TYPE, Envelope, uuid_of
 from antiphon.errors import UndecodableMessage
-from antiphon.lifecycle import CommandSettled, CommandStarted, DeadLetter
+from antiphon.lifecycle import CommandProgressed, CommandSettled, CommandStarted, DeadLetter
 from antiphon.messages import TYPE_PREFIX, Command, command_name
-from antiphon.status.projection import Arrival, Buried, Fact, Settled, Started
+from antiphon.status.projection import Arrival, Buried, Fact, Settled, Started, Told
 from antiphon.store import DeadLetterRow, Place
 
 _EARLIEST = datetime(1, 1, 2, tzinfo=UTC).timestamp()
@@ -97,6 +97,9 @@ class FactReader:
         if envelope.type == CommandStarted.type_name():
             started = self._codec.decode(record.value, envelope.content_type, CommandStarted)
             return Started(uuid_of(started.command_id), self._name(started.command_type), started)
+        if envelope.type == CommandProgressed.type_name():
+            told = self._codec.decode(record.value, envelope.content_type, CommandProgressed)
+            return Told(uuid_of(told.command_id), self._name(told.command_type), told)
         # a newer release may tell more than this one knows
         return None
 

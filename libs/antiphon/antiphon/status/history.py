@@ -25,12 +25,17 @@ _RANKS = {
 
 
 def entry(fact: Fact, place: Place) -> HistoryEntry | None:
-    """What the record at this place adds to a history; None for a dead letter of something that is no command."""
+    """What the record at this place adds to a history.
+
+    None for a dead letter of something that is no command, and for progress, of which the last telling alone counts.
+    """
     if isinstance(fact, Arrival):
         return _arrived(fact, place)
     if isinstance(fact, Started):
         return _started(fact, place)
-    return _settled(fact, place) if isinstance(fact, Settled) else _buried(fact, place)
+    if isinstance(fact, Settled):
+        return _settled(fact, place)
+    return _buried(fact, place) if isinstance(fact, Buried) else None
 
 
 def _arrived(fact: Arrival, place: Place) -> HistoryEntry:

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from antiphon.lifecycle import CommandSettled, CommandStarted, Failure, SettledStatus, Status
-from antiphon.store import CommandRow, DeadLetterRow, Place
+from antiphon.lifecycle import CommandProgressed, CommandSettled, CommandStarted, Failure, SettledStatus, Status
+from antiphon.store import CommandRow, DeadLetterRow, Place, Progressed
 
 _ENDS: frozenset[Status] = frozenset(get_args(SettledStatus))
 # Sightings may be lost: from every status that is not an end each end is one step away.
@@ -61,6 +61,15 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A sighting of how far it has come, with the command's id and type as the rows have them."""
+
+    command_id: str
+    command_type: str
+    event: CommandProgressed
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """The end, with the command's id and type as the rows have them."""
 
@@ -78,7 +87,7 @@ class Buried:
     failure: Failure
 
 
-RowFact = Arrival | Started | Settled
+RowFact = Arrival | Started | Told | Settled
 Fact = RowFact | Buried
 
 
@@ -86,6 +95,8 @@ def fold(row: CommandRow | None, fact: RowFact) -> CommandRow:
     """The row after this fact; the same object if the fact changes nothing or may not."""
     if isinstance(fact, Arrival):
         return arrived(row, fact)
+    if isinstance(fact, Told):
+        return told(row, fact)
     return started(row, fact) if isinstance(fact, Started) else settled(row, fact)
 
 
@@ -121,6 +132,17 @@ def started(row: CommandRow | None, fact: Started) -> CommandRow:
     )
 
 
+def told(row: CommandRow | None, fact: Told) -> CommandRow:
+    """How far it has come: the newest telling of the latest attempt counts, until the end makes it void."""
+    event = fact.event
+    row = row or CommandRow(fact.command_id, fact.command_type, event.service)
+    found = Progressed(event.fraction, event.note, event.seen_at.timestamp(), event.attempt)
+    known = row.progress
+    if not LEGAL[row.status] or (known is not None and (known.attempt, known.at) >= (found.attempt, found.at)):
+        return row
+    return _dated(replace(row, progress=found))
+
+
 def settled(row: CommandRow | None, fact: Settled) -> CommandRow:
     """How it ended; nothing follows an end."""
     event = fact.event
@@ -139,6 +161,7 @@ def settled(row: CommandRow | None, fact: Settled) -> CommandRow:
             processor=event.handler,
             replica=event.replica,
             error=event.failure,
+            progress=None,
         )
     )
 
@@ -147,4 +170,5 @@ def _dated(row: CommandRow) -> CommandRow:
     """When it last changed follows from what is known, not from when that became known."""
     if row.finished_at is not None:
         return replace(row, updated_at=row.finished_at)
-    return replace(row, updated_at=max(when for when in (row.created_at, row.started_at) if when is not None))
+    told_at = row.progress and row.progress.at
+    return replace(row, updated_at=max(when for when in (row.created_at, row.started_at, told_at) if when is not None))

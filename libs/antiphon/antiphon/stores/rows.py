@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from antiphon.lifecycle import Failure
-from antiphon.store import CommandRow, DeadLetterRow, HistoryEntry, Place, StoredCommand, Submission, Tag
+from antiphon.store import CommandRow, DeadLetterRow, HistoryEntry, Place, Progressed, StoredCommand, Submission, Tag
 from antiphon.stores.schema import TAG_NAME, TAG_VALUE
 
 _PLAIN = (
@@ -57,6 +57,7 @@ def command_columns(row: CommandRow) -> dict[str, Any]:
     return columns | {
         "listed_at": row.listed_at,
         "error": row.error and writable(row.error.model_dump()),
+        "progress": row.progress and writable(list(row.progress)),
         "origin_topic": topic,
         "origin_partition": partition,
         "origin_offset": offset,
@@ -69,6 +70,7 @@ def command_row(found: Mapping[str, Any]) -> CommandRow:
     return CommandRow(
         **{name: found[name] for name in _PLAIN},
         error=None if found["error"] is None else Failure.model_validate(found["error"]),
+        progress=None if found["progress"] is None else Progressed(*found["progress"]),
         origin=None if topic is None else Place(topic, found["origin_partition"], found["origin_offset"]),
     )
 

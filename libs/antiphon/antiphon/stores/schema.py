@@ -44,6 +44,7 @@ commands = Table(
     Column("processor", Text),
     Column("replica", Text),
     Column("error", Json),
+    Column("progress", Json),
     Column("payload_hash", String(32)),
     Column("origin_topic", Text),
     Column("origin_partition", Integer),

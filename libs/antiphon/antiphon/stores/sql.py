@@ -38,7 +38,8 @@ _UNSEEN: dict[str, Any] = {
     "listed_at": commands.c.submitted_at,
     "attempts": 0,
     "version": commands.c.version + 1,
-    **dict.fromkeys(("started_at", "finished_at", "result", "processor", "replica", "error", "payload_hash")),
+    **dict.fromkeys(("started_at", "finished_at", "result", "processor", "replica", "error", "progress")),
+    "payload_hash": None,
     **dict.fromkeys(("origin_topic", "origin_partition", "origin_offset")),
 }
 
