@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,17 @@ class TestSqliteStore(StoreContract):
         for thread in threads:
             thread.join(timeout=30)
         assert failures == []
+
+    def test_a_new_file_that_another_replica_writes_to_is_waited_for(self) -> None:
+        first = sqlite3.connect(self.url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+        first.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor(1) as pool:
+            opening = pool.submit(SqlStore.open, self.url)
+            refused = wait([opening], timeout=0.3).done
+            first.execute("COMMIT")
+            opening.result(20).close()
+        first.close()
+        assert not refused
 
     def test_readers_are_not_kept_waiting_by_a_writer(self, store: SqlStore) -> None:
         store.submit(submission())
