@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from antiphon import App, Context, Permanent, Retry
+from antiphon import App, Context, Permanent, Retry, bootstrap
+from antiphon.clocks.system import SystemClock
 from antiphon.control import DeclaredCommand, DeclaredCompleted
 from antiphon.settings import read_settings
 from services.messages.processors import (
@@ -18,9 +19,9 @@ from services.messages.processors import (
     TransformData,
     ValidateInput,
 )
-from services.processors import declared
 from services.processors.columns import from_rows, summaries
 from services.processors.content.analysis import Analyst, OfflineAnalyst
+from services.processors.declared import DeclaredWork
 from services.processors.files import Files
 from services.processors.reports.writing import report
 from services.processors.tables import Table, fitting, from_columns, from_json
@@ -31,6 +32,7 @@ from services.processors.validation import violations
 
 app = App("processors")
 analyst: Analyst = OfflineAnalyst()
+declared = DeclaredWork(app.controls, lambda: bootstrap.llm(read_settings()), SystemClock())
 
 
 @app.command(retry=Retry("1s", "5s"), timeout="60s")
@@ -94,4 +96,4 @@ def _rows(source: DataSource) -> Table:
 @app.command(retry=Retry("1s"), timeout="10m")
 async def declared_command(command: DeclaredCommand, ctx: Context) -> DeclaredCompleted:
     """Any command whose type was declared at run time."""
-    return await declared.carry_out(command, app.controls.processors(), ctx.attempt)
+    return await declared.carry_out(command, ctx)

@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
 
 import pytest
 
-from antiphon import Permanent, Retryable
+from antiphon import Context, Permanent, Retryable
+from antiphon.clocks.system import SystemClock
 from antiphon.control import CommandTypeDeclared, DeclaredCommand, ProcessorDeclared
+from antiphon.controls import Controls, ControlTable
+from antiphon.errors import LlmBadAnswer
 from antiphon.gateway.parameters import violations, wrong_schema
-from services.processors.declared import carry_out
+from antiphon.llm import Llm
+from antiphon.llms.openai import OpenAiLlm, OpenAiOptions
+from antiphon.llms.scripted import ScriptedLlm
+from services.processors.declared import DeclaredWork
+from tests.model_server import ModelServer, said
 
 FOLDER = Path(__file__).parents[2] / "services/processors/declarations"
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -50,14 +58,88 @@ def test_a_shipped_type_takes_what_it_describes_and_nothing_else(
     assert "(all)" in violations(found.parameters, good | {"surprise": 1})
 
 
+class Told(NamedTuple):
+    """What a handler has told of itself, and in which attempt."""
+
+    attempt: int
+    progress: list[tuple[float | None, str]]
+    priority: str = "normal"
+
+
+def context(attempt: int = 1) -> tuple[Context, Told]:
+    """A context as far as a declared command needs it; the real one is at work in test_control_plane.py."""
+    told = Told(attempt, [])
+
+    async def progress(fraction: float | None = None, note: str = "") -> None:
+        told.progress.append((fraction, note))
+
+    return cast(Context, SimpleNamespace(attempt=attempt, priority="normal", progress=progress)), told
+
+
+def work(llm: Llm, *processors: ProcessorDeclared) -> DeclaredWork:
+    controls = ControlTable()
+    controls.show(Controls({processor.entry: processor for processor in processors}))
+    return DeclaredWork(controls, lambda: llm, SystemClock())
+
+
+def processor(name: str, instructions: str = "", **more: Any) -> ProcessorDeclared:
+    return ProcessorDeclared(
+        name=name, command_types=["send_campaign"], instructions=instructions, created_at=NOW, **more
+    )
+
+
 async def test_without_a_processor_a_command_fails_at_the_second_look_and_says_what_is_missing() -> None:
-    with pytest.raises(Retryable, match="no processor is declared for send_campaign"):
-        await carry_out(COMMAND, [], 1)
-    with pytest.raises(Permanent, match="no processor is declared for send_campaign"):
-        await carry_out(COMMAND, [], 2)
+    declared = work(ScriptedLlm())
+    with pytest.raises(Retryable, match="no processor is declared"):
+        await declared.carry_out(COMMAND, context(1)[0])
+    with pytest.raises(Permanent, match=r"send_campaign.*no processor is declared"):
+        await declared.carry_out(COMMAND, context(2)[0])
 
 
-async def test_without_a_model_a_command_fails_and_says_so() -> None:
-    mailer = ProcessorDeclared(name="mailer", command_types=["send_campaign"], created_at=NOW)
-    with pytest.raises(Permanent, match="mailer would carry out send_campaign"):
-        await carry_out(COMMAND, [mailer], 1)
+async def test_the_offline_model_answers_and_says_that_it_is_simulated() -> None:
+    found = await work(ScriptedLlm(), processor("mailer", "Be kind.")).carry_out(COMMAND, context()[0])
+    assert (found.processor, found.simulated) == ("mailer", True)
+
+
+@pytest.mark.promise("S0-09", "S0-14")
+async def test_each_processor_asks_with_its_own_instructions() -> None:
+    with ModelServer(lambda asked: said('{"sent": 3}')) as server:
+        llm = OpenAiLlm(OpenAiOptions(server.url, "test-model"))
+        kind, curt = processor("kind", "Be kind."), processor("curt", "Be curt.", skills=["haste"])
+        declared = work(llm, kind, curt)
+        hasty = DeclaredCommand(command_type="send_campaign", parameters={"skill": "haste"})
+        answers = [await declared.carry_out(command, context()[0]) for command in (COMMAND, hasty)]
+        await llm.close()
+    assert [(answer.processor, answer.result) for answer in answers] == [
+        (answers[0].processor, {"sent": 3}),
+        ("curt", {"sent": 3}),
+    ]
+    assert "Be curt." in server.asked[1].texts[0]
+    assert '"skill": "haste"' in server.asked[1].texts[-1]
+
+
+@pytest.mark.promise("S0-31")
+async def test_long_work_goes_on_step_by_step_and_tells_how_far_it_is() -> None:
+    steps = iter(
+        [
+            '{"done": false, "progress": 0.25, "note": "a quarter is moved"}',
+            '{"done": false, "progress": 0.75}',
+            '{"done": true, "moved": 1000}',
+        ]
+    )
+    with ModelServer(lambda asked: said(next(steps))) as server:
+        llm = OpenAiLlm(OpenAiOptions(server.url, "test-model"))
+        ctx, told = context()
+        found = await work(llm, processor("mover")).carry_out(COMMAND, ctx)
+        await llm.close()
+    assert found.result == {"done": True, "moved": 1000}
+    assert told.progress == [(0.25, "a quarter is moved"), (0.75, "")]
+    assert "a quarter is moved" in " ".join(server.asked[-1].texts), "what was said before is said again"
+
+
+async def test_progress_that_is_none_is_a_bad_answer() -> None:
+    with ModelServer(lambda asked: said('{"done": false, "progress": "much"}')) as server:
+        llm = OpenAiLlm(OpenAiOptions(server.url, "test-model"))
+        with pytest.raises(LlmBadAnswer, match="progress is 'much'"):
+            await work(llm, processor("mover")).carry_out(COMMAND, context()[0])
+        await llm.close()

@@ -23,7 +23,7 @@ DECLARED_SERVICE = "processors"  # the service that carries out command types de
 class ProcessorDeclared(Event, family="control"):
     """A processor made at run time: what it is told (`instructions`), and which commands it is chosen for.
 
-    No skills, tenants or priorities: any.
+    Without tenants or priorities: for any. One without skills is not chosen for a command that names one.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

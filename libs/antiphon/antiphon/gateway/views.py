@@ -171,9 +171,8 @@ def command_status(stored: StoredCommand) -> CommandStatus:
         status=row.status,
         result=done if row.status == "completed" else None,
         error=row.error,
-        progress=row.progress and Progress(
-            fraction=row.progress.fraction, note=row.progress.note, at=rfc3339(row.progress.at)
-        ),
+        progress=row.progress
+        and Progress(fraction=row.progress.fraction, note=row.progress.note, at=rfc3339(row.progress.at)),
         # a command whose own record was not seen yet is at least as old as its first attempt
         created_at=_time(row.created_at or row.started_at),
         updated_at=_time(row.updated_at),

@@ -14,6 +14,7 @@ from antiphon.store import (
     DeadLetterRow,
     HistoryEntry,
     Place,
+    Progressed,
     Store,
     StoredCommand,
     Submission,
@@ -48,6 +49,7 @@ def row(command_id: str = "c-1", **changes: object) -> CommandRow:
             retryable=False,
             causes=[Cause(error_class="KeyError", message="values")],
         ),
+        progress=Progressed(0.25, "süß", 1_800_000_002.5, 3),
         payload_hash="ab" * 16,
         origin=Place("antiphon.commands.processors", 3, 2**40),
     )
