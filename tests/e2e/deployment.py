@@ -21,10 +21,13 @@ APPS = ("--app", "services", "--app", "tests.e2e.workshop")
 PROGRAMS = ("processors", "workshop", "projector", "gateway")
 VERBS: Mapping[str, tuple[str, ...]] = {
     "processors": ("run", "services.processors.app:app"),
+    "second-processors": ("run", "services.processors.app:app"),
+    "third-processors": ("run", "services.processors.app:app"),
     "workshop": ("run", "tests.e2e.workshop.app:app"),
     "projector": ("projector", *APPS),
     "gateway": ("gateway", *APPS),
     "second-gateway": ("gateway", *APPS),
+    "third-gateway": ("gateway", *APPS),
 }
 READY_SECONDS = 60.0
 TAIL = 3_000  # characters of a log that tell why
