@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import fastavro
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 MAGIC = b"\xc3\x01"
 DEPOSIT = {
@@ -80,7 +80,7 @@ class Replies:
         self._servers, self._schemas_topic = servers, f"{prefix}schemas"
         self._consumer = _consumer(servers)
         at = TopicPartition(f"{prefix}replies", REPLY_PARTITION)
-        at.offset = self._consumer.get_watermark_offsets(at, 10)[1]
+        at.offset = _end(self._consumer, at)
         self._consumer.assign([at])
 
     def to(self, tokens: set[str]) -> dict[str, list[tuple[str, Any]]]:
@@ -105,7 +105,7 @@ def read_schemas(servers: str, topic: str) -> dict[bytes, Any]:
     """Every announced schema by its fingerprint."""
     consumer = _consumer(servers)
     at = TopicPartition(topic, 0, 0)
-    end = consumer.get_watermark_offsets(at, 10)[1]
+    end = _end(consumer, at)
     consumer.assign([at])
     found: dict[bytes, Any] = {}
     for message in _messages(consumer):
@@ -129,6 +129,18 @@ def decode(value: bytes, schemas: dict[bytes, Any]) -> Any:
 
 def _consumer(servers: str) -> Consumer:
     return Consumer({"bootstrap.servers": servers, "group.id": "foreign", "enable.auto.commit": False})
+
+
+def _end(consumer: Consumer, at: TopicPartition) -> int:
+    """The end of the partition; one that has just been made has no leader for a moment."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return int(consumer.get_watermark_offsets(at, 10)[1])
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+                raise
+            consumer.poll(0.1)  # meanwhile the client learns of the leader
 
 
 def _messages(consumer: Consumer) -> Iterator[Message | None]:
