@@ -239,4 +239,5 @@ async def test_a_declaration_that_makes_no_sense_is_refused_by_its_field(
 async def test_what_is_not_there_cannot_be_had(gateways: tuple[httpx.AsyncClient, httpx.AsyncClient]) -> None:
     one, _ = gateways
     assert (await one.delete("/processors/nobody")).status_code == 404
+    assert (await one.delete("/command-types/process_data")).status_code == 404
     assert "validator" in (await posted(one, "/processors/preset/dancer", status=404))["next"]

@@ -424,6 +424,7 @@ async def test_the_interface_describes_itself(http: httpx.AsyncClient) -> None:
         "/commands/submit",
         "/commands/{command_id}",
         "/command-types",
+        "/command-types/{name}",
         "/processors",
         "/processors/create",
         "/processors/preset",
