@@ -67,5 +67,7 @@ def test_a_type_and_a_processor_are_declared_and_seen_by_a_gateway_that_starts_l
         assert {found[kind]["kind"], found["processors"]["kind"]} == {"declared", "replica"}
         assert found["processors"]["command_types"] != []
         http.delete(f"/processors/{kind}").raise_for_status()
+        http.delete(f"/command-types/{kind}").raise_for_status()
+        assert submit(http, kind, {"colour": "red"}).status_code == 422
     platform.programs["second-gateway"].terminate()
     assert platform.programs["second-gateway"].wait(20) == 0

@@ -39,7 +39,9 @@ async def ended(http: httpx.AsyncClient, command_id: str) -> dict[str, Any]:
 
 
 async def posted(http: httpx.AsyncClient, path: str, body: object = None, status: int = 200) -> Any:
-    answer = await http.post(path, json=body)
+    # escapes, as a client may write them, for what UTF-8 has no bytes for
+    sent = {} if body is None else {"content": json.dumps(body), "headers": {"content-type": "application/json"}}
+    answer = await http.post(path, **sent)  # type: ignore[arg-type]
     assert answer.status_code == status, answer.text
     return answer.json()
 
@@ -196,6 +198,8 @@ async def test_parameters_of_a_declared_type_are_checked_at_the_edge(
     }
     unknown = await posted(other, "/commands/submit", {"command_type": "send_letter"}, 422)
     assert "declared at run time: send_campaign" in unknown["detail"]
+    body = {"command_type": "send_campaign", "parameters": CAMPAIGN | {"body": "\ud800"}}
+    await posted(other, "/commands/submit", body, 422)
     carrier = {"command_type": "declared_command", "parameters": {"command_type": "x", "parameters": {}}}
     assert "by its own name" in (await posted(other, "/commands/submit", carrier, 422))["detail"]
 
@@ -221,6 +225,8 @@ async def test_parameters_of_a_declared_type_are_checked_at_the_edge(
             {"name": "fly", "parameters": {"type": "object", "properties": {"a": {"$ref": "#/$defs/none"}}}},
             "parameters",
         ),
+        ("/command-types", {"name": "fly", "parameters": {"type": "object", "title": "\ud800"}}, "parameters"),
+        ("/processors/create", {**MAILER, "instructions": "\ud800"}, "instructions"),
     ],
 )
 async def test_a_declaration_that_makes_no_sense_is_refused_by_its_field(
@@ -233,4 +239,5 @@ async def test_a_declaration_that_makes_no_sense_is_refused_by_its_field(
 async def test_what_is_not_there_cannot_be_had(gateways: tuple[httpx.AsyncClient, httpx.AsyncClient]) -> None:
     one, _ = gateways
     assert (await one.delete("/processors/nobody")).status_code == 404
+    assert (await one.delete("/command-types/process_data")).status_code == 404
     assert "validator" in (await posted(one, "/processors/preset/dancer", status=404))["next"]

@@ -426,6 +426,7 @@ async def test_the_interface_describes_itself(http: httpx.AsyncClient) -> None:
         "/commands/{command_id}",
         "/commands/{command_id}/history",
         "/command-types",
+        "/command-types/{name}",
         "/processors",
         "/processors/create",
         "/processors/preset",

@@ -58,6 +58,7 @@ def test_a_schema_may_refer_to_its_own_parts() -> None:
         (schema(a={"$ref": "#/$defs/none"}), "parameters"),
         ({"type": "object", "allOf": [{"$ref": "#"}]}, "parameters"),
         (schema(a={"type": "string", "pattern": "("}), "parameters.properties.a.pattern"),
+        ({"type": "object", "$schema": "http://[::1"}, "parameters"),
         ({"type": "object", "$schema": []}, "parameters.$schema"),
     ],
 )

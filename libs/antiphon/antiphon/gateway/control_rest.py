@@ -71,6 +71,11 @@ def declared_types(service: Controlling) -> APIRouter:
         """Declare a command type by the JSON Schema of its parameters."""
         return declared_type(await service.declare_type(request))
 
+    @routes.delete("/command-types/{name}", status_code=204, response_class=Response, responses=problems(404, 422, 503))
+    async def withdraw(name: Named) -> None:
+        """Take back a command type that was declared; what was submitted before is carried out."""
+        await service.withdraw_type(name)
+
     return routes
 
 

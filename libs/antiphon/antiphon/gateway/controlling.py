@@ -135,6 +135,18 @@ class Controlling:
         await self._write(declared)
         return declared
 
+    async def withdraw_type(self, name: str) -> None:
+        """Take a declared command type back; commands that were submitted already are carried out."""
+        gone = Removed(f"command-type/{name}")
+        if gone.entry not in (await self._controls()).entries:
+            raise Problem(
+                404,
+                "unknown-command-type",
+                f"No command type {name} has been declared.",
+                next="GET /command-types lists them; types of code cannot be removed here.",
+            )
+        await self._write(gone)
+
     async def command_types(self) -> dict[str, CommandTypeDeclared]:
         """The command types declared at run time, by name."""
         return (await self._controls()).command_types

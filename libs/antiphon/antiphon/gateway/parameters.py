@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -36,8 +37,9 @@ def wrong_schema(schema: Mapping[str, Any]) -> dict[str, str]:
     """Path below `parameters` -> what keeps this from being a JSON Schema of an object; empty if nothing does."""
     if not isinstance(schema.get("$schema", ""), str):
         return {"parameters.$schema": "is no text: leave it out, or name a draft of JSON Schema by its URI"}
-    draft = validator_for(schema, default=Draft202012Validator)
     try:
+        json.dumps(schema, ensure_ascii=False, allow_nan=False).encode()  # NaN, or half of a surrogate pair
+        draft = validator_for(schema, default=Draft202012Validator)
         draft.check_schema(dict(schema))
         if schema.get("type") != "object":
             return {"parameters.type": 'parameters are an object: write "type": "object"'}
@@ -57,6 +59,8 @@ def wrong_schema(schema: Mapping[str, Any]) -> dict[str, str]:
         return {"parameters": f"{error.pattern!r} is no regular expression: {error}"}
     except RecursionError:
         return {"parameters": "the schema refers to itself without end"}
+    except ValueError as error:  # a URI that is none, say
+        return {"parameters": f"cannot be used as a JSON Schema: {error}"}
     return {}
 
 
@@ -68,7 +72,7 @@ def violations(schema: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict
             missing = re.match(r"'(.+)' is a required property$", error.message)
             where = [*error.absolute_path, missing[1]] if missing else error.absolute_path
             found.setdefault(_path("", where) or "(all)", error.message[:LONGEST])
-    except (Unresolvable, RecursionError, ArithmeticError, re.error) as error:
+    except (Unresolvable, RecursionError, ArithmeticError, ValueError, re.error) as error:
         return {"(all)": f"the type's schema cannot be used: {error}; declare it anew"}
     return found
 

@@ -54,11 +54,11 @@ class Submitting:
     async def _command(self, request: SubmitRequest) -> Command[Any]:
         try:
             command = await self._production.command(request)
+            size = len(self._parts.codec.encode(command))
         except UnknownType as error:
             raise wrong({"command_type": str(error)}) from None
         except InvalidMessage as error:
             raise wrong({f"parameters.{path}": problem for path, problem in error.fields.items()}) from None
-        size = len(self._parts.codec.encode(command))
         if size > self._options.message_limit:
             raise too_large(str(MessageTooLarge(request.command_type, size, self._options.message_limit)))
         return command
