@@ -284,7 +284,7 @@ def test_a_lost_member_does_not_write(calls: Calls) -> None:
     world.serve()
     world.send(world.record(Count(name="a")))
     for _ in range(3):  # settle, but do not let the batch out
-        former._options = former._options.__class__(replica="counting-0", linger=1e9)
+        former._options = former._options.__class__(replica="counting-0", linger=1e9, linger_each=1e9)
         former.turn(world.clock.now())
     world.workers.remove(former)
     world.clock.advance(60)

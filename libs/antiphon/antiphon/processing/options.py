@@ -22,9 +22,10 @@ class WorkerOptions:
     in_flight: int = 2000  # admitted and not committed; nothing more is taken beyond it
     intake: int = 500  # records read at a time
     batch: int = 1000  # settled records of one commit
-    linger: float = 0.005  # how long a batch waits for handlers that still run
-    busy: int = 200  # with more records than this in flight it waits longer, since a transaction costs a millisecond
-    busy_linger: float = 0.025
+    # how long a batch waits for handlers that still run: the more there are the sooner another one ends, and a
+    # transaction costs a millisecond. Those that have been running for a while are not waited for
+    linger_each: float = 0.000_025
+    linger: float = 0.025  # at most
     revoke_budget: float = 10.0  # how long a revocation waits for the commit under way
     group_commit: float = 0.2  # at least once: how often offsets are committed
     renewal: float = 86_400.0  # at least once: how often all offsets are committed anew, moved or not

@@ -31,10 +31,15 @@ class Sightings:
         self._running: deque[Delivery] = deque()
         self._progressed: set[Delivery] = set()  # with something new to tell
         self._next_telling = 0.0
+        self.slow = 0  # handlers that have been running for a while, and still are
 
     def watch(self, deliveries: Sequence[Delivery]) -> None:
         """These have just been handed over."""
         self._running.extend(deliveries)
+
+    def ended(self, deliveries: Sequence[Delivery]) -> None:
+        """These attempts have ended."""
+        self.slow -= sum(1 for delivery in deliveries if delivery.announced)
 
     def progressed(self, delivery: Delivery) -> None:
         """It has something new to tell."""
@@ -47,9 +52,11 @@ class Sightings:
         found = []
         while running and (not running[0].running or now - running[0].started >= PATIENCE):
             delivery = running.popleft()
-            if delivery.running and delivery.route.is_command and not delivery.announced:
+            if delivery.running and not delivery.announced:
                 delivery.announced = True
-                found.append(self._sighting(delivery))
+                self.slow += 1
+                if delivery.route.is_command:
+                    found.append(self._sighting(delivery))
         if self._progressed and now >= self._next_telling:
             self._next_telling = now + TELLING
             found += [self._progress(delivery, now) for delivery in self._progressed if delivery.running]

@@ -187,8 +187,12 @@ class Worker:
         if due is not None:
             pause = min(pause, max(0.0, due - now))
         if self._settlement.batch and self._committing is None:
-            pause = min(pause, self._options.linger)
+            pause = min(pause, self._linger)
         return pause
+
+    @property
+    def _linger(self) -> float:
+        return min(self._options.linger, (self._running - self._sightings.slow) * self._options.linger_each)
 
     @property
     def careful(self) -> bool:
@@ -201,9 +205,10 @@ class Worker:
 
     def _settle_ended(self, now: float) -> None:
         ended = self._ended
-        returned = self._parts.executor.ended()
+        returned: list[Delivery] = self._parts.executor.ended()  # type: ignore[assignment]
         self._running -= len(returned)
-        ended.extend(returned)  # type: ignore[arg-type]
+        self._sightings.ended(returned)
+        ended.extend(returned)
         if not self.careful:
             while ended:
                 self._settlement.ended(ended.popleft(), now)
@@ -296,9 +301,7 @@ class Worker:
         if not batch or self._committing is not None:
             return
         full = at_once or self.careful or len(batch.inputs) >= options.batch
-        running = self._slices.in_flight
-        linger = options.busy_linger if running > options.busy else options.linger
-        if running and not full and now - batch.opened < linger:
+        if not full and now - batch.opened < self._linger:
             return
         commit = close_batch(self._settlement.take_batch(), self._topics, self._member, now)
         self._committing = commit
