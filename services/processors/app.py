@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from antiphon import App, Context, Permanent, Retry, bootstrap
 from antiphon.clocks.system import SystemClock
 from antiphon.control import DeclaredCommand, DeclaredCompleted
@@ -21,6 +23,7 @@ from services.messages.processors import (
 )
 from services.processors.columns import from_rows, summaries
 from services.processors.content.analysis import Analyst, OfflineAnalyst
+from services.processors.content.instructed import by_processor
 from services.processors.declared import DeclaredWork
 from services.processors.files import Files
 from services.processors.reports.writing import report
@@ -54,12 +57,15 @@ def validate_input(command: ValidateInput, ctx: Context) -> InputValidated:
     return InputValidated(valid=not found, violations=found)
 
 
-@app.command(retry=Retry("1s", "5s"), timeout="60s")
-def analyze_content(command: AnalyzeContent, ctx: Context) -> ContentAnalyzed:
-    """Sentiment, topics and entities of a text."""
+@app.command(retry=Retry("1s", "5s"), timeout="90s")
+async def analyze_content(command: AnalyzeContent, ctx: Context) -> ContentAnalyzed:
+    """Sentiment, topics and entities of a text: by a processor that is declared for it, else offline."""
     if not command.text.strip():
         raise Permanent("the text is blank")
-    return analyst.analyze(command.text, frozenset(command.analyses), command.most)
+    offline = await asyncio.to_thread(analyst.analyze, command.text, frozenset(command.analyses), command.most)
+    parameters = command.model_dump(mode="json")
+    execution = await declared.executed("analyze_content", parameters, ctx, ContentAnalyzed.model_json_schema())
+    return offline if execution is None else by_processor(offline, execution)
 
 
 @app.command(retry=Retry("1s", "5s"), timeout="60s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import JsonValue
 
@@ -53,6 +54,23 @@ class DeclaredWork:
             await _tell(ctx, step)
             said += _exchange(kind, parameters, execution.response)
         raise Permanent(f"{chosen.name} has not ended {kind} after {MOST_STEPS} steps; its instructions never let it")
+
+    async def executed(
+        self, kind: str, parameters: Mapping[str, JsonValue], ctx: Context, answer: Mapping[str, JsonValue]
+    ) -> Execution | None:
+        """The answer of a processor that is declared for a type which has a handler of its own; None if none fits.
+
+        `answer` is the JSON Schema that it is told to keep; whoever asks has to check it.
+        """
+        if not any(kind in declared.command_types for declared in self._controls.processors()):
+            return None
+        pool = self._ready()
+        try:
+            chosen = pool.choose(requirements(kind, parameters, priority=ctx.priority))
+        except NoProcessor:
+            return None
+        told = f"{chosen.instructions}\n\nThe answer keeps this JSON Schema: {json.dumps(answer)}"
+        return await pool.execute(replace(chosen, instructions=told), kind, parameters)
 
     def _ready(self) -> Pool:
         if self._pool is None:

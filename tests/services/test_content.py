@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ million, and the Bank of England paid."""
 
 def analyzed(text: str, **parameters: Any) -> ContentAnalyzed:
     """What the handler makes of a command, through JSON as a client sends it."""
-    return analyze_content(AnalyzeContent.model_validate({"text": text, **parameters}), NO_CONTEXT)
+    return asyncio.run(analyze_content(AnalyzeContent.model_validate({"text": text, **parameters}), NO_CONTEXT))
 
 
 @pytest.mark.promise("S0-23")

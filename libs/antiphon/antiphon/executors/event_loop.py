@@ -156,6 +156,7 @@ class LoopExecutor(Executor):
         self._commits.join(timeout)
         self._loop.run_until_complete(self._drain(timeout))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
         if self._pool is not None:
             self._pool.shutdown(wait=not self._running, cancel_futures=True)
