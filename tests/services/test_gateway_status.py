@@ -37,6 +37,7 @@ async def test_a_command_can_be_asked_for_as_soon_as_it_is_accepted(
         "status": "pending",
         "result": None,
         "error": None,
+        "progress": None,
         "created_at": now,
         "updated_at": now,
         "metadata": {
