@@ -15,6 +15,7 @@ from antiphon.brokers.memory import MemoryBroker
 from antiphon.clocks.virtual import VirtualClock
 from antiphon.errors import HandlerTimeout
 from antiphon.executor import Intake, Work
+from antiphon.executors import runners
 from antiphon.executors.event_loop import HandlerLimits, LoopExecutor
 from tests.waiting import until
 
@@ -143,6 +144,28 @@ def test_a_handler_that_waits_too_long_is_ended_and_the_others_are_not(executor:
     assert isinstance(hanging.error, HandlerTimeout)
     assert isinstance(stubborn.error, HandlerTimeout)
     assert other.result == "fine"
+
+
+def test_a_handler_that_keeps_the_event_loop_is_named(
+    executor: LoopExecutor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runners, "BLOCKING", 0.01)
+    free = threading.Event()
+
+    async def block() -> None:
+        free.wait(0.03)
+
+    async def block_later() -> None:
+        await asyncio.sleep(0.02)
+        free.wait(0.03)
+
+    async def wait_long() -> None:
+        await asyncio.sleep(0.1)
+
+    work = [Task(block), Task(block_later), Task(wait_long)]
+    run(executor, work)
+    named = [record.args[0] for record in caplog.records if isinstance(record.args, tuple)]
+    assert named == work[:2]
 
 
 @pytest.mark.promise("S0-31")

@@ -8,6 +8,7 @@ returns; another runner starts only when every live one is suspended. Handlers a
 from __future__ import annotations
 
 import asyncio
+import logging
 import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Sequence
@@ -18,9 +19,11 @@ from typing import Any
 from antiphon.errors import HandlerTimeout
 from antiphon.executor import Work
 
+log = logging.getLogger(__name__)
 STOPPING = "stopping"
 BREATH = 0.004  # seconds after which a runner lets suspended handlers go on, and what has ended is reported
-LOOK = 16  # messages between two looks at the clock
+LOOK = 16  # messages between two looks at whether that time is over
+BLOCKING = 1.0  # seconds of a handler's without a wait that are worth a warning
 
 
 class Runners:
@@ -75,7 +78,8 @@ class Runners:
     @types.coroutine
     def _take(self) -> Generator[Any, Any, None]:
         ready = self._ready
-        taken, until = 0, monotonic() + BREATH
+        taken, begun = 0, monotonic()
+        until = begun + BREATH
         while ready:
             work = ready.popleft()
             context = copy_context()
@@ -83,17 +87,21 @@ class Runners:
                 handler = context.run(work.start)
                 if handler is not None:
                     waits_for = context.run(handler.send, None)
+                    _check(work, begun)
                     work.succeed((yield from self._follow(work, handler, context, waits_for)))
+                    begun = monotonic()
             except StopIteration as returned:
                 work.succeed(returned.value)
             except Exception as error:
                 work.fail(error)
             self._ended.append(work)
+            begun = _check(work, begun)
             taken += 1
-            if taken % LOOK == 0 and monotonic() > until:
+            if taken % LOOK == 0 and begun > until:
                 self._flush()
                 yield None
-                until = monotonic() + BREATH
+                begun = monotonic()
+                until = begun + BREATH
 
     def _follow(
         self, work: Work, handler: Coroutine[Any, Any, object], context: Context, waits_for: Any
@@ -103,9 +111,11 @@ class Runners:
         assert task is not None
         expiry = Expiry(task, work.timeout)
         work.extend = expiry.begin
+        begun = monotonic()
         try:
             while True:
                 thrown, value = yield from self._pause(waits_for)
+                begun = monotonic()
                 if thrown is None:
                     waits_for = context.run(handler.send, value)
                 elif isinstance(thrown, GeneratorExit) or STOPPING in thrown.args:
@@ -113,12 +123,15 @@ class Runners:
                     raise thrown
                 else:
                     waits_for = context.run(handler.throw, thrown)
+                _check(work, begun)
         except StopIteration as returned:
+            _check(work, begun)
             expiry.check()
             return returned.value
         except (Exception, asyncio.CancelledError) as error:
             if STOPPING in error.args:
                 raise
+            _check(work, begun)
             expiry.check()
             if isinstance(error, asyncio.CancelledError):
                 raise RuntimeError("the handler was cancelled from inside") from error
@@ -138,6 +151,19 @@ class Runners:
             return thrown, None
         finally:
             self._suspended -= 1
+
+
+def _check(work: Work, begun: float) -> float:
+    """The time now; a warning if the handler has run since `begun` for longer than others should have to wait."""
+    now = monotonic()
+    if now - begun > BLOCKING:
+        log.warning(
+            "%s has kept the event loop for %.1f s, and all others on it waiting: await what takes time, or make it a "
+            "plain `def`, which runs in a thread",
+            work,
+            now - begun,
+        )
+    return now
 
 
 class Expiry:

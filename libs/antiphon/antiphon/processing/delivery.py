@@ -115,6 +115,9 @@ class Delivery(Work):
         self.progress: tuple[float | None, str] | None = None  # what its handler has said last
         self._choose()
 
+    def __str__(self) -> str:
+        return f"handler {self.handler.name} (message {self.envelope.id})"
+
     def _choose(self) -> None:
         handler = self.handler = self.route.handlers[self.step]
         self.asynchronous = handler.asynchronous
