@@ -153,6 +153,8 @@ class LoopExecutor(Executor):
                 self._loop.call_soon_threadsafe(self._end_wait)
 
     def close(self, timeout: float) -> bool:
+        if self._loop.is_closed():
+            return not self._running
         self._commits.join(timeout)
         self._loop.run_until_complete(self._drain(timeout))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
