@@ -70,10 +70,11 @@ class LoopExecutor(Executor):
     is handed from one processor core to another costs twice as much to work on.
     """
 
-    def __init__(self, limits: HandlerLimits = HandlerLimits()) -> None:
+    def __init__(self, limits: HandlerLimits = HandlerLimits(), loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """`loop` is a loop that nobody else runs, with a clock of its own perhaps; it is closed with the executor."""
         self._limits = limits
         self._ended: deque[Work] = deque()
-        self._loop = asyncio.new_event_loop()
+        self._loop = loop or asyncio.new_event_loop()
         self._runners = Runners(self._loop, limits.asynchronous, self._ended_here)
         self._waiting = self._woken = False
         self._commits = CommitLane(self.wake)
