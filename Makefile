@@ -11,7 +11,7 @@ test: .venv/ready                           # everything, and what it proves: bu
 	@$(MAKE) --no-print-directory static
 
 check: static                               # before every commit: memory only, under a minute
-	$(BIN)/pytest -m "not kafka" $(wildcard tests/unit tests/contract tests/architecture tests/schemas tests/processing tests/workflow)
+	$(BIN)/pytest -m "not (kafka or postgres or slow)" $(wildcard tests/unit tests/contract tests/architecture tests/schemas tests/processing tests/workflow)
 
 static: .venv/ready
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && PYTHONPATH=. $(BIN)/lint-imports

@@ -16,10 +16,14 @@ pytest_plugins = ["pytester", "tests.promise_report"]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that asks for a broker, so that `-m "not kafka"` means what it says."""
+    """Mark every test that asks for a broker or a database server, so that `-m "not kafka"` means what it says."""
     for item in items:
-        if {"kafka", "private_kafka"} & set(getattr(item, "fixturenames", ())):
+        parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
+        asked = {*getattr(item, "fixturenames", ()), *(value for value in parameters if isinstance(value, str))}
+        if {"kafka", "private_kafka"} & asked:
             item.add_marker("kafka")
+        if {"postgres", "postgres_server"} & asked:
+            item.add_marker("postgres")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -28,6 +28,7 @@ from antiphon.settings import Settings, read_settings
 from antiphon.telemetry.prometheus import PrometheusMetrics
 from tests.model_server import Answered, ModelServer, failed, said
 
+pytestmark = pytest.mark.slow
 SEARCH = "search"
 
 

@@ -104,6 +104,7 @@ def test_a_wrong_target_is_exit_code_2_and_a_gateway_out_of_reach_3(url: str) ->
     assert antiphon("pipeline", "status", "--url", "http://127.0.0.1:1").exit_code == 3
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_readme_are_right_as_they_stand(url: str) -> None:
     """Those that ask for anything: each is answered, by `curl -f` and by the verbs."""
     readme = (ROOT / "README.md").read_text("utf-8")

@@ -70,6 +70,7 @@ class TestPlan:
             "cleanup.policy: left to the cluster, declared delete",
         )
 
+    @pytest.mark.slow
     def test_a_cluster_out_of_reach_is_exit_code_3(self) -> None:
         result = topics("plan")
         assert (result.exit_code, result.stdout) == (3, "")

@@ -51,8 +51,9 @@ class CommitLane:
             return self._changed.wait_for(lambda: not self._open, timeout)
 
     def leave(self) -> None:
-        """Nobody waits for it any more; what has not begun never will."""
+        """Nobody waits for it any more; what has not begun never will, and its thread ends when it can."""
         self._left = True
+        self._jobs.put(lambda: None)
 
     def _run(self) -> None:
         while not self._left:
@@ -157,6 +158,7 @@ class LoopExecutor(Executor):
         if self._loop.is_closed():
             return not self._running
         self._commits.join(timeout)
+        self._commits.leave()
         self._loop.run_until_complete(self._drain(timeout))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
