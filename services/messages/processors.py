@@ -45,6 +45,7 @@ class DataProcessed(Event, family="processors"):
     rows: int
     columns: dict[str, ColumnStatistics]
     left_out: list[str] = Field(default=[], description="columns that nobody named and that hold text, or nothing")
+    processor: str | None = Field(default=None, description="the declared processor that did it, if one is declared")
 
 
 class ProcessData(Command[DataProcessed], service="processors"):
@@ -81,6 +82,7 @@ class InputValidated(Event, family="processors"):
 
     valid: bool
     violations: list[Violation] = Field(default=[])
+    processor: str | None = Field(default=None, description="the declared processor that did it, if one is declared")
 
 
 class ValidateInput(Command[InputValidated], service="processors"):
@@ -183,6 +185,7 @@ class DataTransformed(Event, family="processors"):
     rows_out: int
     columns: list[str]
     rows: list[Row]
+    processor: str | None = Field(default=None, description="the declared processor that did it, if one is declared")
 
 
 class TransformData(Command[DataTransformed], service="processors"):

@@ -41,20 +41,22 @@ declared = DeclaredWork(app.controls, lambda: bootstrap.llm(read_settings()), Sy
 @app.command(retry=Retry("1s", "5s"), timeout="60s")
 def process_data(command: ProcessData, ctx: Context) -> DataProcessed:
     """Statistics of columns; a plain `def`, since it computes: it runs in the pool."""
-    if command.source is not None:
-        columns = Files(read_settings().files_dir).columns(command.source)
-    else:
-        columns = from_rows(command.rows) if command.rows else {"data": list(command.data)}
-    found, left_out = summaries(columns, command.columns)
+    with declared.named("process_data", ctx) as processor:
+        if command.source is not None:
+            columns = Files(read_settings().files_dir).columns(command.source)
+        else:
+            columns = from_rows(command.rows) if command.rows else {"data": list(command.data)}
+        found, left_out = summaries(columns, command.columns)
     rows = max(map(len, columns.values()))
-    return DataProcessed(operation=command.operation, rows=rows, columns=found, left_out=left_out)
+    return DataProcessed(operation=command.operation, rows=rows, columns=found, left_out=left_out, processor=processor)
 
 
 @app.command(timeout="10s")
 def validate_input(command: ValidateInput, ctx: Context) -> InputValidated:
     """Any JSON value against a JSON Schema; in the pool too, since a pattern may take its time."""
-    found = violations(command.data, command.rules)
-    return InputValidated(valid=not found, violations=found)
+    with declared.named("validate_input", ctx) as processor:
+        found = violations(command.data, command.rules)
+    return InputValidated(valid=not found, violations=found, processor=processor)
 
 
 @app.command(retry=Retry("1s", "5s"), timeout="90s")
@@ -71,13 +73,18 @@ async def analyze_content(command: AnalyzeContent, ctx: Context) -> ContentAnaly
 @app.command(retry=Retry("1s", "5s"), timeout="60s")
 def transform_data(command: TransformData, ctx: Context) -> DataTransformed:
     """A table taken through steps."""
-    if command.source is not None:
-        table = from_columns(Files(read_settings().files_dir).columns(command.source))
-    else:
-        table = table_of(command.rows)
-    found = transformed(table, command.steps)
+    with declared.named("transform_data", ctx) as processor:
+        if command.source is not None:
+            table = from_columns(Files(read_settings().files_dir).columns(command.source))
+        else:
+            table = table_of(command.rows)
+        found = transformed(table, command.steps)
     answer = DataTransformed(
-        rows_in=len(table.rows), rows_out=len(found.rows), columns=list(found.columns), rows=list(found.rows)
+        rows_in=len(table.rows),
+        rows_out=len(found.rows),
+        columns=list(found.columns),
+        rows=list(found.rows),
+        processor=processor,
     )
     fitting(answer, "add steps that select columns, group, filter or limit")
     return answer
@@ -86,7 +93,10 @@ def transform_data(command: TransformData, ctx: Context) -> DataTransformed:
 @app.command(retry=Retry("1s", "5s"), timeout="60s")
 def generate_report(command: GenerateReport, ctx: Context) -> ReportGenerated:
     """A report over rows from anywhere that they may come from."""
-    answer = report(command, _rows(command.data_source))
+    with declared.named("generate_report", ctx) as processor:
+        answer = report(command, _rows(command.data_source))
+    if processor is not None:
+        answer = answer.model_copy(update={"processor": processor})
     fitting(answer, "choose fewer columns, or group the rows")
     return answer
 

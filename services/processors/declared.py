@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from pydantic import JsonValue
@@ -30,6 +32,7 @@ class DeclaredWork:
         """`llm` is asked for the model when the first command comes."""
         self._controls, self._llm, self._clock = controls, llm, clock
         self._pool: Pool | None = None
+        self._making = threading.Lock()
         controls.loads = self._loads
 
     async def carry_out(self, command: DeclaredCommand, ctx: Context) -> DeclaredCompleted:
@@ -62,7 +65,7 @@ class DeclaredWork:
 
         `answer` is the JSON Schema that it is told to keep; whoever asks has to check it.
         """
-        if not any(kind in declared.command_types for declared in self._controls.processors()):
+        if not self._has(kind):
             return None
         pool = self._ready()
         try:
@@ -72,10 +75,33 @@ class DeclaredWork:
         told = f"{chosen.instructions}\n\nThe answer keeps this JSON Schema: {json.dumps(answer)}"
         return await pool.execute(replace(chosen, instructions=told), kind, parameters)
 
+    @contextmanager
+    def named(self, kind: str, ctx: Context) -> Iterator[str | None]:
+        """The declared processor in whose name this block does the work of a type that is computed; from any thread.
+
+        None if none fits: then the service's own handler has done it.
+        """
+        if not self._has(kind):
+            yield None
+            return
+        pool = self._ready()
+        wanted = requirements(kind, {}, priority=ctx.priority)
+        try:
+            chosen = pool.choose(wanted)
+        except NoProcessor:
+            yield None
+            return
+        with pool.occupied(chosen):
+            yield chosen.name
+
+    def _has(self, kind: str) -> bool:
+        return any(kind in declared.command_types for declared in self._controls.processors())
+
     def _ready(self) -> Pool:
-        if self._pool is None:
-            self._pool = Pool(self._processors, self._llm(), self._clock)
-        return self._pool
+        with self._making:  # handlers in threads may be the first ones
+            if self._pool is None:
+                self._pool = Pool(self._processors, self._llm(), self._clock)
+            return self._pool
 
     def _processors(self) -> Sequence[Processor]:
         return [_processor(declared) for declared in self._controls.processors()]

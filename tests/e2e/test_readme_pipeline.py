@@ -82,6 +82,7 @@ def test_every_curl_line_of_the_pipeline_does_what_the_readme_says(port: int) ->
     assert validation == {
         "valid": False,
         "violations": [{"path": "/rpm", "message": "-1 is less than the minimum of 0"}],
+        "processor": None,
     }
     assert [row.keys() for row in table["rows"]] == [{"second", "rpm"}] * 3
     assert typed(submissions, port)[0]["command_id"] == accepted[0]["command_id"]

@@ -26,14 +26,15 @@ def replicated(kafka: str, tmp_path: Path) -> Iterator[Deployment]:
         yield deployment
 
 
-@pytest.mark.promise("S0-04", "S0-07", "S0-14", "S0-16", "S0-35")
+@pytest.mark.promise("S0-04", "S0-07", "S0-14", "S0-16", "S0-18", "S0-35")
 def test_what_one_gateway_is_told_all_know_and_no_restart_forgets(replicated: Deployment) -> None:
     first, second, third = GATEWAYS
     with replicated.http(first) as http:
         http.post("/command-types", json={"name": "paint_wall", "parameters": SCHEMA}).raise_for_status()
         declared = {"name": "painter", "command_types": ["paint_wall"], "instructions": "Paint."}
         http.post("/processors/create", json=declared).raise_for_status()
-        http.post("/processors/preset/content-analyzer").raise_for_status()
+        for preset in ("content-analyzer", "validator"):
+            http.post(f"/processors/preset/{preset}").raise_for_status()
     accepted = []
     with replicated.http(second) as http:
         until(lambda: submit(http, "paint_wall", {"colour": "red"}).status_code == 202, "it knows the type")
@@ -56,6 +57,8 @@ def test_what_one_gateway_is_told_all_know_and_no_restart_forgets(replicated: De
             assert (done["status"], done["result"]["processor"]) == ("completed", "painter")
             found = ended(http, submit(http, "analyze_content", {"text": "A good pump."}))["result"]["response"]
             assert (found["processor"], found["simulated"]) == ("content-analyzer", True)
+            found = ended(http, submit(http, "validate_input", {"data": 1, "rules": {}}))["result"]["response"]
+            assert found["processor"] == "validator"
 
 
 def expect_all_done(deployment: Deployment, gateway: str, accepted: list[Any]) -> None:

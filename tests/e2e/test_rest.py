@@ -73,6 +73,7 @@ def test_a_completed_command_is_told_in_full(http: httpx.Client) -> None:
                     }
                 },
                 "left_out": [],
+                "processor": None,
             },
         },
         "error": None,

@@ -143,3 +143,19 @@ async def test_progress_that_is_none_is_a_bad_answer() -> None:
         with pytest.raises(LlmBadAnswer, match="progress is 'much'"):
             await work(llm, processor("mover")).carry_out(COMMAND, context()[0])
         await llm.close()
+
+
+@pytest.mark.promise("S0-15", "S0-17", "S0-18", "S0-34")
+def test_computed_work_is_done_in_the_name_of_the_least_busy_processor_that_takes_it() -> None:
+    declared = work(ScriptedLlm(), processor("one"), processor("two"), processor("urgent", priorities=["critical"]))
+    ctx, _ = context()
+    with (
+        declared.named("send_campaign", ctx) as first,
+        declared.named("send_campaign", ctx) as second,
+        declared.named("process_data", ctx) as nobody,
+    ):
+        busy = {name: load.busy for name, load in declared._controls.loads().items()}
+    assert {first, second} == {"one", "two"}
+    assert nobody is None
+    assert busy == {"one": 1, "two": 1, "urgent": 0}
+    assert {name: load.done for name, load in declared._controls.loads().items()} == {"one": 1, "two": 1, "urgent": 0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class _Counts:
 
 
 class Pool:
-    """Belongs to one event loop; `loads` may be asked for on any thread.
+    """May be used from any thread; `execute` on an event loop.
 
     `processors` gives those that are declared at the moment, and is asked at every choice. Nothing of one command is
     kept for the next: what a model is to know of a case comes with the call.
@@ -65,6 +66,7 @@ class Pool:
     def __init__(self, processors: Callable[[], Sequence[Processor]], llm: Llm, clock: Clock) -> None:
         self._processors, self._llm, self._clock = processors, llm, clock
         self._counts: dict[str, _Counts] = {}
+        self._counting = threading.Lock()
 
     def choose(self, wanted: Requirements) -> Processor:
         """The least busy processor that fits, of several the least often chosen; NoProcessor if none fits.
@@ -76,8 +78,9 @@ class Pool:
         fitting = [processor for processor in present if wanted.unmet(processor) is None]
         if not fitting:
             raise NoProcessor(_nobody(wanted, present))
-        chosen = min(fitting, key=self._rank)
-        self._of(chosen.name).chosen += 1
+        with self._counting:
+            chosen = min(fitting, key=self._rank)
+            self._of(chosen.name).chosen += 1
         return chosen
 
     async def execute(
@@ -94,7 +97,7 @@ class Pool:
         """
         prompt = instructed(processor, command_type, parameters, before)
         begun = self._clock.now()
-        with self._busy(processor.name):
+        with self.occupied(processor):
             found = await self._llm.complete(prompt)
         return Execution(
             processor=processor.name,
@@ -112,17 +115,23 @@ class Pool:
         return idle | {name: Load(one.busy, one.done, one.failed, one.chosen) for name, one in counts.items()}
 
     @contextmanager
-    def _busy(self, name: str) -> Iterator[None]:
-        counts = self._of(name)
-        counts.busy += 1
+    def occupied(self, processor: Processor) -> Iterator[None]:
+        """It is busy while the block lasts, and has done one more command, or failed, afterwards."""
+        with self._counting:
+            counts = self._of(processor.name)
+            counts.busy += 1
+        ended = ""
         try:
             yield
-            counts.done += 1
+            ended = "done"
         except Exception:
-            counts.failed += 1
+            ended = "failed"
             raise
         finally:
-            counts.busy -= 1
+            with self._counting:
+                counts.busy -= 1
+                if ended:
+                    setattr(counts, ended, getattr(counts, ended) + 1)
 
     def _of(self, name: str) -> _Counts:
         return self._counts.setdefault(name, _Counts())
@@ -133,8 +142,9 @@ class Pool:
 
     def _forget(self, present: Sequence[Processor]) -> None:
         names = {processor.name for processor in present}
-        for name in [name for name, one in self._counts.items() if name not in names and not one.busy]:
-            del self._counts[name]
+        with self._counting:
+            for name in [name for name, one in self._counts.items() if name not in names and not one.busy]:
+                del self._counts[name]
 
 
 def instructed(

@@ -161,7 +161,8 @@ class LoopExecutor(Executor):
         self._commits.leave()
         self._loop.run_until_complete(self._drain(timeout))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        with suppress(TimeoutError):  # what somebody has given to a thread may take longer than a stop
+            self._loop.run_until_complete(asyncio.wait_for(self._loop.shutdown_default_executor(), timeout))
         self._loop.close()
         if self._pool is not None:
             self._pool.shutdown(wait=not self._running, cancel_futures=True)
