@@ -35,6 +35,7 @@ def test_what_one_gateway_is_told_all_know_and_no_restart_forgets(replicated: De
         http.post("/processors/create", json=declared).raise_for_status()
         for preset in ("content-analyzer", "validator"):
             http.post(f"/processors/preset/{preset}").raise_for_status()
+    until(lambda: all(serves(replicated, name) for name in REPLICAS), "each replica has slices", 60)
     accepted = []
     with replicated.http(second) as http:
         until(lambda: submit(http, "paint_wall", {"colour": "red"}).status_code == 202, "it knows the type")
@@ -59,6 +60,11 @@ def test_what_one_gateway_is_told_all_know_and_no_restart_forgets(replicated: De
             assert (found["processor"], found["simulated"]) == ("content-analyzer", True)
             found = ended(http, submit(http, "validate_input", {"data": 1, "rules": {}}))["result"]["response"]
             assert found["processor"] == "validator"
+
+
+def serves(deployment: Deployment, replica: str) -> bool:
+    """Whether the group has given it slices, and it has restored them."""
+    return deployment.measured(replica, "antiphon_slices", phase="serving") > 0
 
 
 def expect_all_done(deployment: Deployment, gateway: str, accepted: list[Any]) -> None:
