@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 
 from antiphon.broker import Partition, Reader, Record
 from antiphon.errors import BrokerError, OffsetOutOfRange
@@ -129,7 +130,8 @@ class WatchedIntake(Intake):
             else:
                 self._take_up_again()
         for partition in positions:
-            positions[partition] = self._reader.position(partition)
+            with suppress(KeyError):  # the reader has let go of it, and says why at the next poll
+                positions[partition] = self._reader.position(partition)
 
     def _take_up_again(self) -> None:
         """A reader lets go of what it cannot read, such as a topic that nobody knows just now: it tries again there."""

@@ -19,6 +19,7 @@ from antiphon.processing.slice import Slice
 from antiphon.processing.state import OUTCOME, PROGRESS, outcome_time, read_progress
 
 log = logging.getLogger(__name__)
+PATIENCE = 2000  # turns, of which a restoring worker makes 200 a second, without anything new
 T = TypeVar("T")
 Steps = Generator[None, None, T]
 
@@ -125,9 +126,21 @@ class Restore:
         start = (yield from self._ask(lambda: self._admin.log_starts([state])))[state]
         if start < end:
             self._intake.assign({state: start})
-            while self._intake.position(state) < end:
-                yield
+            yield from self._read_to(state, start, end)
             self._intake.unassign([state])
+
+    def _read_to(self, state: Partition, at: int, end: int) -> Steps[None]:
+        """Until the position is there. A reader that stands still is told again where to read: after a broker that did
+        not answer for a while, librdkafka now and then fetches nothing more of a partition."""
+        idle = 0
+        while (position := self._intake.position(state)) < end:
+            idle = 0 if position > at else idle + 1
+            at = max(at, position)
+            if idle >= PATIENCE:
+                log.warning("%s[%d] gives nothing at %d of %d: it is read on from there once more", *state, at, end)
+                self._intake.assign({state: at})
+                idle = 0
+            yield
 
     def _take_progress(self, committed: Mapping[str, int]) -> None:
         slice_, topics = self.slice, self._topics
