@@ -30,6 +30,15 @@ class ReplyAddress(NamedTuple):
     token: bytes
 
 
+class Redrive(NamedTuple):
+    """A dead letter on its way back: for which handler (None: it never reached one), the how manieth time, and whether
+    it is only to be closed."""
+
+    handler: str | None
+    generation: int
+    discard: bool
+
+
 class Origin(NamedTuple):
     """What an outgoing message inherits from the one that led to it."""
 
@@ -148,6 +157,22 @@ class Envelope:
         """Seconds since 1970 after which it must not be started; None without one."""
         stated = self.headers.get("ce_deadline")
         return None if stated is None else instant(self.header("ce_deadline") or "", "ce_deadline").timestamp()
+
+    @property
+    def not_before(self) -> float | None:
+        """Seconds since 1970 before which it must not be started; None without such a time."""
+        stated = self.headers.get("ce_notbefore")
+        return None if stated is None else instant(self.header("ce_notbefore") or "", "ce_notbefore").timestamp()
+
+    @property
+    def redrive(self) -> Redrive | None:
+        """What a record says that sends a dead letter back to its owner; None of any other record."""
+        stated = self.header("ce_generation")
+        if stated is None:
+            return None
+        if not (stated.isascii() and stated.isdigit() and 1 <= int(stated) < 2**31):
+            raise UndecodableMessage(f"ce_generation is {stated!r}; a redrive counts from 1")
+        return Redrive(self.header("ce_handler"), int(stated), "ce_discard" in self.headers)
 
     @property
     def content_type(self) -> bytes | None:

@@ -68,7 +68,10 @@ class CommandProgressed(Event, family="lifecycle"):
 
 
 class CommandSettled(Event, family="lifecycle"):
-    """A fact, written in the transaction that settled the command; `result` is the reply as JSON text."""
+    """A fact, written in the transaction that settled the command; `result` is the reply as JSON text.
+
+    `generation` counts redrives: an end of a later one replaces that of an earlier one.
+    """
 
     command_id: str
     command_type: str
@@ -82,6 +85,7 @@ class CommandSettled(Event, family="lifecycle"):
     attempts: int
     started_at: AwareDatetime
     finished_at: AwareDatetime
+    generation: int = 0
 
 
 class CommandHasFailed(Event, family="failures"):
@@ -124,7 +128,8 @@ class RecordHeader(Part):
 class DeadLetter(Event, family="dead-letters"):
     """A record that was given up, whole and with its story; written in the transaction that moved its offset.
 
-    `message_id` is its id (derived where it had none); `topic`, `partition`, `offset` say where it lay.
+    `message_id` is its id (derived where it had none); `topic`, `partition`, `offset` say where it lay. `generation` is
+    how often it had been redriven before: message id, handler and generation name a dead letter.
     """
 
     message_id: str
@@ -141,3 +146,30 @@ class DeadLetter(Event, family="dead-letters"):
     attempts: int
     received_at: AwareDatetime
     given_up_at: AwareDatetime
+    generation: int = 0
+
+
+class DeadLetterClosed(Event, family="lifecycle"):
+    """A fact: the owner of the slice has dealt with this dead letter, as it was asked to.
+
+    `redriven` means tried again, however that ended: if it was given up again, there is a dead letter of the next
+    generation.
+    """
+
+    message_id: str
+    service: str
+    handler: str | None
+    generation: int
+    outcome: Literal["redriven", "discarded"]
+    closed_at: AwareDatetime
+
+
+class CancelRequested(Event, family="cancels"):
+    """Somebody wants this command to end. Written as JSON to the partition of `cancels` that the command's slice has,
+    under the command's key; what becomes of it is told by the command's end."""
+
+    command_id: str
+    service: str
+    reason: str = ""
+    requested_by: str = ""
+    requested_at: AwareDatetime
