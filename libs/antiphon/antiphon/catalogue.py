@@ -8,12 +8,33 @@ from typing import Any
 
 from antiphon.app import App
 from antiphon.broker import TopicDescription, TopicPlan
+from antiphon.control import ReplicaSeen
 from antiphon.errors import ConfigurationError, UnknownType
-from antiphon.lifecycle import CommandHasFailed
+from antiphon.lifecycle import (
+    CommandHasFailed,
+    CommandProgressed,
+    CommandSettled,
+    CommandStarted,
+    DeadLetter,
+    DeadLetterClosed,
+    Done,
+    Refused,
+)
 from antiphon.messages import Command, Event, Message, command_name
 from antiphon.topics import TopicNames, single_partition, topic_settings
 
 DEFAULT_PARTITIONS = 12
+PLATFORM: tuple[type[Message], ...] = (  # what every worker may write, beside the messages of its app
+    CommandHasFailed,
+    CommandProgressed,
+    CommandSettled,
+    CommandStarted,
+    DeadLetter,
+    DeadLetterClosed,
+    Done,
+    Refused,
+    ReplicaSeen,
+)
 
 
 @dataclass(frozen=True, slots=True)

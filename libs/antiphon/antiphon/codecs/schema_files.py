@@ -9,31 +9,12 @@ from types import ModuleType
 from typing import Any
 
 from antiphon.avro_schema import message_schema, schema_text
-from antiphon.control import DeclaredCommand, DeclaredCompleted, ReplicaSeen
+from antiphon.catalogue import PLATFORM
+from antiphon.control import DeclaredCommand, DeclaredCompleted
 from antiphon.errors import ConfigurationError
-from antiphon.lifecycle import (
-    CommandHasFailed,
-    CommandProgressed,
-    CommandSettled,
-    CommandStarted,
-    DeadLetter,
-    Done,
-    Refused,
-)
 from antiphon.messages import Command, Event, Message, Reply
 
-PLATFORM: tuple[type[Message], ...] = (
-    CommandHasFailed,
-    CommandProgressed,
-    CommandSettled,
-    CommandStarted,
-    DeadLetter,
-    Done,
-    Refused,
-    ReplicaSeen,
-    DeclaredCommand,
-    DeclaredCompleted,
-)
+PUBLISHED = (*PLATFORM, DeclaredCommand, DeclaredCompleted)  # the platform's own, with what declared commands are
 
 
 def messages_of(*modules: ModuleType) -> list[type[Message]]:
@@ -94,7 +75,7 @@ def difference(classes: Iterable[type[Message]], folder: Path) -> list[str]:
 def files_of(classes: Iterable[type[Message]], folder: Path) -> dict[Path, type[Message]]:
     """File -> class, with the platform's own; two classes of one name on the wire are a ConfigurationError."""
     found: dict[Path, type[Message]] = {}
-    for kind in sorted({*classes, *PLATFORM}, key=lambda each: (each.type_name(), each.__module__)):
+    for kind in sorted({*classes, *PUBLISHED}, key=lambda each: (each.type_name(), each.__module__)):
         other = found.setdefault(file_of(kind, folder), kind)
         if other is not kind:
             raise ConfigurationError(

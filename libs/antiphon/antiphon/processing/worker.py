@@ -12,18 +12,8 @@ from collections.abc import Collection
 
 from antiphon.app import App
 from antiphon.broker import MemberOptions, ReaderOptions, Record
-from antiphon.catalogue import Installation
-from antiphon.control import ReplicaSeen
+from antiphon.catalogue import PLATFORM, Installation
 from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
-from antiphon.lifecycle import (
-    CommandHasFailed,
-    CommandProgressed,
-    CommandSettled,
-    CommandStarted,
-    DeadLetter,
-    Done,
-    Refused,
-)
 from antiphon.processing.admission import Admission, routes
 from antiphon.processing.announced import AnnouncedSchemas, announcements
 from antiphon.processing.batch import Commit, Outcome
@@ -52,16 +42,6 @@ from antiphon.processing.slice import Phase, Slice
 
 log = logging.getLogger(__name__)
 __all__ = ["Worker", "WorkerOptions", "WorkerParts", "slice_topics"]
-PLATFORM = (
-    CommandHasFailed,
-    CommandProgressed,
-    CommandSettled,
-    CommandStarted,
-    DeadLetter,
-    Done,
-    Refused,
-    ReplicaSeen,
-)
 
 
 class Worker:
