@@ -14,7 +14,11 @@ from antiphon.control import DeclaredCommand, DeclaredCompleted
 from antiphon.errors import ConfigurationError
 from antiphon.messages import Command, Event, Message, Reply
 
-PUBLISHED = (*PLATFORM, DeclaredCommand, DeclaredCompleted)  # the platform's own, with what declared commands are
+PUBLISHED: tuple[type[Message], ...] = (
+    *PLATFORM,
+    DeclaredCommand,
+    DeclaredCompleted,
+)  # the platform's own, with what declared commands are
 
 
 def messages_of(*modules: ModuleType) -> list[type[Message]]:
