@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Collection
 
 from antiphon.app import App
-from antiphon.broker import MemberOptions, ReaderOptions, Record
+from antiphon.broker import MemberOptions, ReaderOptions
 from antiphon.catalogue import PLATFORM, Installation
 from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
 from antiphon.processing.admission import Admission, routes
@@ -39,6 +39,7 @@ from antiphon.processing.restore import slice_topics
 from antiphon.processing.settlement import Identity, Settlement
 from antiphon.processing.sightings import Sightings
 from antiphon.processing.slice import Phase, Slice
+from antiphon.processing.taking import Taking, TakingParts
 
 log = logging.getLogger(__name__)
 __all__ = ["Worker", "WorkerOptions", "WorkerParts", "slice_topics"]
@@ -79,9 +80,12 @@ class Worker:
         self._control = FollowedControl(names.control, self._admin, self._control_read)
         self._pausing = Pausing(app, names, self._sources, options.in_flight)
         self._slices = Slices(topics, self._admin, self._restoring, self._sources, options.window)
+        places = TakingParts(
+            self._sources, self._slices, self._admission, self._pausing, lambda: self._load, self._start_over
+        )
+        self._taking = Taking(places, options.in_flight)
         self._lag = Lag(self._admin, parts.metrics)
         self._committing: Commit | None = None
-        self._taken: deque[Record] = deque()  # taken and not admitted
         self._ended: deque[Delivery] = deque()  # ended and not settled
         self._offsets = GroupOffsets(options, parts.clock.now(), shown_only=self._transactional)
         self._next_prepare = parts.clock.now() + 1.0
@@ -160,7 +164,7 @@ class Worker:
         )
 
     def _pause(self, now: float) -> float:
-        if self._settlement.ready or self._ended or (self._taken and not self._pausing.switches.service):
+        if self._settlement.ready or self._ended or (self._taking.more and not self._pausing.switches.service):
             return 0.0
         pause = 0.005 if self._slices.restoring else 0.1
         due = self._settlement.held.next_due
@@ -207,37 +211,16 @@ class Worker:
     def _admit(self, now: float) -> None:
         if self._draining or self._pausing.switches.service:
             return
-        self._bound_waiting()
-        if not self._taken:
-            self._take()
-        if self.careful:
-            if self._taken and self._idle and not self._ended and self._load < self._options.in_flight:
-                self._admit_records([self._taken.popleft()], now)
-        elif self._taken and self._load < self._options.in_flight:
-            records = list(self._taken)
-            self._taken.clear()
-            self._admit_records(records, now)
+        self._taking.fill()
+        if not self.careful:
+            self._settlement.ready += self._taking.admit(now)
+        elif self._idle and not self._ended:
+            self._settlement.ready += self._taking.admit_one(now)
 
     @property
     def _load(self) -> int:
         under_way = len(self._committing.inputs) if self._committing is not None else 0
         return self._slices.in_flight + len(self._settlement.batch.inputs) + under_way
-
-    def _bound_waiting(self) -> None:
-        shut = self._pausing.bound(self._load)
-        if shut:
-            self._taken = deque(record for record in self._taken if (record[0], record[1]) not in shut)
-
-    def _take(self) -> None:
-        if self._load >= self._options.in_flight:
-            return
-        try:
-            self._taken.extend(self._sources.take())
-        except OffsetOutOfRange as lost:
-            log.error("%s: the slice is restored, which finds where to go on", lost)
-            self._start_over(lost.partition)
-        except BrokerError as error:
-            log.warning("reading failed and is tried again: %s", error)
 
     def _start_over(self, number: int) -> None:
         """Restore this slice, if it is ours still, after what has been settled of it is committed or given up."""
@@ -245,15 +228,6 @@ class Worker:
         doubtful = self._settlement.take_batch().slices
         ours = [other for other, slice_ in doubtful.items() if self._slices.owned.get(other) is slice_]
         self._again({number, *ours} & self._slices.owned.keys())
-
-    def _admit_records(self, records: list[Record], now: float) -> None:
-        by_slice: dict[int, list[Record]] = {}
-        for record in records:
-            by_slice.setdefault(record[1], []).append(record)
-        for number, of_slice in by_slice.items():
-            slice_ = self._slices.owned.get(number)
-            if slice_ is not None and slice_.phase is Phase.SERVING:
-                self._settlement.ready += self._admission.admit(slice_, of_slice, now)
 
     def _hand_over(self, now: float) -> None:
         ready = self._settlement.ready
@@ -340,7 +314,7 @@ class Worker:
         self._slices.drop(numbers)
         gone = set(numbers)
         self._pausing.forget(gone)
-        self._taken = deque(record for record in self._taken if record[1] not in gone)
+        self._taking.forget(gone)
         self._offsets.forget(gone)
 
     def _started(self, slice_: Slice, lost: list[str]) -> None:
