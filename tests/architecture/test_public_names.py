@@ -28,6 +28,7 @@ PUBLIC = {
     "Retry",
     "RetryAfter",
     "Retryable",
+    "Service",
     "State",
     "SubmitOptions",
 }

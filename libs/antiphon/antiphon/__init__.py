@@ -15,7 +15,7 @@ from antiphon.errors import (
     RetryAfter,
 )
 from antiphon.lifecycle import CommandHasFailed
-from antiphon.messages import Command, Event, Message, Reply
+from antiphon.messages import Command, Event, Message, Reply, Service
 from antiphon.retry import Retry
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "Retry",
     "RetryAfter",
     "Retryable",
+    "Service",
     "State",
     "SubmitOptions",
 ]

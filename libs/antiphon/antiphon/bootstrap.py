@@ -165,7 +165,7 @@ def topics_of(app: App, catalogue: Catalogue) -> set[str]:
         names.activity,
         names.events(CommandHasFailed.family),
     }
-    return {mine.commands, *mine.events, *([mine.state] if mine.state else []), *platform}
+    return {*mine.sources, *([mine.state] if mine.state else []), *platform}
 
 
 def run_service(app: App, catalogue: Catalogue, settings: Settings) -> int:

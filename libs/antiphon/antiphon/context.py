@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from antiphon.messages import Command, Event
+from antiphon.messages import Command, Event, Priority
 
 
 class State(BaseModel):
@@ -30,8 +30,11 @@ class Outbox(ABC):
     """Not awaited: a message goes out with this attempt's success, or not at all."""
 
     @abstractmethod
-    def send(self, command: Command[Any]) -> UUID:
-        """Send a command (with no answer to wait for); returns its id, which is the same at every attempt."""
+    def send(self, command: Command[Any], *, priority: Priority = "normal") -> UUID:
+        """Send a command (with no answer to wait for); returns its id, which is the same at every attempt.
+
+        `priority=ctx.priority` passes on that of the message that is handled.
+        """
 
     @abstractmethod
     def publish(self, event: Event) -> UUID:
@@ -70,7 +73,7 @@ class Context(Outbox):
 
     @property
     @abstractmethod
-    def priority(self) -> str:
+    def priority(self) -> Priority:
         """critical, high, normal or low, as whoever sent the message has said; normal if nothing was."""
 
     @property

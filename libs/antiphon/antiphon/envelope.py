@@ -11,12 +11,12 @@ from uuid import UUID, SafeUUID
 
 from antiphon.broker import Headers, Record
 from antiphon.errors import UndecodableMessage
+from antiphon.messages import PRIORITIES, Priority
 
 SPECVERSION = ("ce_specversion", b"1.0")
 AVRO = ("content-type", b"avro/binary")
 JSON = ("content-type", b"application/json")
 DECLARED_TYPE = "ce_commandtype"  # the name of a type declared at run time, for readers of headers alone
-PRIORITIES = ("critical", "high", "normal", "low")
 LONGEST_CORRELATION = 128
 _ADDRESS = re.compile(r"(?P<topic>[a-zA-Z0-9._-]{1,249})/(?P<partition>\d{1,6})")
 
@@ -147,10 +147,10 @@ class Envelope:
         return ReplyAddress(match["topic"], int(match["partition"]), self.headers.get("ce_replykey"), token)
 
     @property
-    def priority(self) -> str:
+    def priority(self) -> Priority:
         """critical, high, normal or low; anything else counts as normal."""
         stated = self.header("ce_priority")
-        return stated if stated in PRIORITIES else "normal"
+        return next((priority for priority in PRIORITIES if priority == stated), "normal")
 
     @property
     def deadline(self) -> float | None:

@@ -11,9 +11,9 @@ from antiphon.catalogue import Installation
 from antiphon.client import SubmitOptions
 from antiphon.codec import Codec
 from antiphon.control import DeclaredCommand
-from antiphon.envelope import DECLARED_TYPE, PRIORITIES, Origin, ReplyAddress, headers, reply_headers, rfc3339
+from antiphon.envelope import DECLARED_TYPE, Origin, ReplyAddress, headers, reply_headers, rfc3339
 from antiphon.errors import InvalidMessage, MessageTooLarge
-from antiphon.messages import Command
+from antiphon.messages import PRIORITIES, Command
 from antiphon.topics import partition_of
 
 CORRELATION_LENGTH = 128
@@ -51,7 +51,7 @@ class CommandRecords:
             found += reply_headers(reply)
         key = (origin.correlation_id if own_key is None else own_key).encode()
         partition = partition_of(key, self._installation.partitions)
-        return id_, Outgoing(self._installation.names.commands(kind.service), partition, key, value, found)
+        return id_, Outgoing(self._installation.names.of_command(kind, options.priority), partition, key, value, found)
 
 
 def _as_correlation(key: str | None) -> str | None:

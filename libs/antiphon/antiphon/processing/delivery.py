@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
@@ -18,12 +18,13 @@ from antiphon.envelope import Envelope, Origin, as_uuid, derived_id
 from antiphon.errors import Permanent
 from antiphon.executor import Work
 from antiphon.lifecycle import Done
-from antiphon.messages import Answer, Command, Event, Message, Reply, command_name
+from antiphon.messages import PRIORITIES, Answer, Command, Event, Message, Priority, Reply, command_name
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Slice
 from antiphon.processing.state import kept_key
 
 LONGEST_NOTE = 500  # characters
+NORMAL = Work.rank
 StateT = TypeVar("StateT", bound=State)
 
 
@@ -55,6 +56,7 @@ class Desk:
     outbound: Outbound
     keeps_state: bool
     progressed: Callable[[Delivery], None]  # told of each delivery that has a new `progress`
+    ranks: Mapping[str, int] = field(default_factory=dict)  # of topics that are lanes
 
 
 class Delivery(Work):
@@ -80,6 +82,7 @@ class Delivery(Work):
         "message",
         "outputs",
         "progress",
+        "rank",
         "record",
         "result",
         "route",
@@ -96,6 +99,7 @@ class Delivery(Work):
         self.envelope = envelope
         self.route = route
         self._desk = desk
+        self.rank = desk.ranks.get(record[0], NORMAL)
         self.key = b""
         self.ledger_id: bytes | None = None
         self.deadline: float | None = None
@@ -117,6 +121,11 @@ class Delivery(Work):
 
     def __str__(self) -> str:
         return f"handler {self.handler.name} (message {self.envelope.id})"
+
+    @property
+    def urgent(self) -> bool:
+        """Whether its end is not to wait for that of others: it is critical, or overtakes a backlog of its lane."""
+        return self.rank < 2 or not self.rank & 1
 
     def _choose(self) -> None:
         handler = self.handler = self.route.handlers[self.step]
@@ -210,17 +219,19 @@ class HandlerContext(Context):
         self.outputs: list[Outgoing] = []
         self.changes: list[tuple[bytes, bytes]] = []  # state entries that differ from what they were
 
-    def _emit(self, message: Event | Command[Any]) -> UUID:
+    def _emit(self, message: Event | Command[Any], priority: Priority = "normal") -> UUID:
         delivery, outbound = self._delivery, self._desk.outbound
         if self._origin is None:
             self._origin = delivery.envelope.origin
         outputs = self.outputs
         message_id = derived_id(delivery.envelope.id, outbound.source, delivery.handler.name, str(len(outputs)))
-        outputs.append(outbound.record(message, message_id, delivery.started, self._origin))
+        outputs.append(outbound.record(message, message_id, delivery.started, self._origin, priority))
         return as_uuid(message_id)
 
-    def send(self, command: Command[Any]) -> UUID:
-        return self._emit(command)
+    def send(self, command: Command[Any], *, priority: Priority = "normal") -> UUID:
+        if priority not in PRIORITIES:
+            raise ValueError(f"priority is {priority!r}; it is one of {', '.join(PRIORITIES)}")
+        return self._emit(command, priority)
 
     def publish(self, event: Event) -> UUID:
         return self._emit(event)
@@ -249,7 +260,7 @@ class HandlerContext(Context):
         return self._delivery.key.decode(errors="replace")
 
     @property
-    def priority(self) -> str:
+    def priority(self) -> Priority:
         return self._delivery.envelope.priority
 
     @property

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from antiphon.app import App
 from antiphon.broker import Partition
 from antiphon.controls import Controls
-from antiphon.executor import Intake
 from antiphon.processing.delivery import Delivery
+from antiphon.processing.lanes import Sources
 from antiphon.processing.slice import Phase, Slice
 from antiphon.topics import TopicNames
 
@@ -62,7 +62,7 @@ def switches_of(app: App, controls: Controls, names: TopicNames) -> Switches:
 class Pausing:
     """The deliveries of one worker that wait, and the sources that are not read meanwhile."""
 
-    def __init__(self, app: App, names: TopicNames, sources: Intake, in_flight: int) -> None:
+    def __init__(self, app: App, names: TopicNames, sources: Sources, in_flight: int) -> None:
         self._app, self._names, self._sources = app, names, sources
         self._most, self._few = max(1, in_flight // 2), in_flight // 4
         self._waiting: list[Delivery] = []

@@ -1,82 +1,124 @@
-"""Taking: records from the readers of a worker's sources to admission, no more than there are places in flight for."""
+"""Taking: records from the readers of a worker's sources to admission, no more than there are places in flight for.
+
+Each lane has places that others cannot take, so a pipe full of normal records never keeps critical ones out.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from antiphon.broker import Record
 from antiphon.errors import BrokerError, OffsetOutOfRange
-from antiphon.executor import Intake
 from antiphon.processing.admission import Admission
+from antiphon.processing.batch import Input
 from antiphon.processing.delivery import Delivery
+from antiphon.processing.lanes import Lane, Sources, portions
 from antiphon.processing.ownership import Slices
 from antiphon.processing.pausing import Pausing
 from antiphon.processing.slice import Phase
 
 log = logging.getLogger(__name__)
+TURN = 4  # with lanes, a turn admits this part of what one takes otherwise: an urgent record waits for its end
 
 
 @dataclass(frozen=True, slots=True)
 class TakingParts:
-    """Between what taking stands. `load` says how many places are taken; `lost` is told the number of a slice of which
-    a source has no longer the position that was to be read."""
+    """Between what taking stands. `settled` gives the inputs of the batches that are not committed yet; `lost` is told
+    the number of a slice of which a source has no longer the position that was to be read."""
 
-    sources: Intake
+    sources: Sources
     slices: Slices
     admission: Admission
     pausing: Pausing
-    load: Callable[[], int]
+    settled: Callable[[], list[Sequence[Input]]]
     lost: Callable[[int], None]
 
 
 class Taking:
-    """What one worker has taken and not admitted."""
+    """What one worker has taken and not admitted; `intake` records at most are admitted in a turn."""
 
-    def __init__(self, parts: TakingParts, in_flight: int) -> None:
+    def __init__(self, parts: TakingParts, in_flight: int, intake: int) -> None:
         self._parts, self._in_flight = parts, in_flight
-        self._taken: deque[Record] = deque()
+        self._lanes = parts.sources.lanes
+        self._several = len(self._lanes) > 1
+        self._turn = max(16, intake // TURN) if self._several else intake
+        self._kept = max(1, in_flight // 16)  # places that each lane keeps from the others
+
+    @property
+    def load(self) -> int:
+        """How many places are taken: by what is admitted and not committed."""
+        return self._parts.slices.in_flight + sum(map(len, self._parts.settled()))
 
     @property
     def more(self) -> bool:
         """Whether something has been taken that can be admitted in the next turn."""
-        return bool(self._taken)
+        return any(lane.taken and lane.room > 0 for lane in self._lanes)
 
     def fill(self) -> None:
         """Take what has come, if there is room for it."""
-        parts = self._parts
-        shut = parts.pausing.bound(parts.load())
+        shut = self._parts.pausing.bound(self.load)
         if shut:
-            self._taken = deque(record for record in self._taken if (record[0], record[1]) not in shut)
-        if self._taken or parts.load() >= self._in_flight:
-            return
+            for lane in self._lanes:
+                lane.drop(shut)
+        self._look_for_room()
+        for lane in self._lanes:
+            if lane.room > 0 and not lane.taken:
+                self._take(lane)
+
+    def _take(self, lane: Lane) -> None:
         try:
-            self._taken.extend(parts.sources.take())
+            lane.taken.extend(lane.intake.take())
         except OffsetOutOfRange as lost:
             log.error("%s: the slice is restored, which finds where to go on", lost)
-            parts.lost(lost.partition)
+            self._parts.lost(lost.partition)
         except BrokerError as error:
             log.warning("reading failed and is tried again: %s", error)
 
+    def _look_for_room(self) -> None:
+        """A lane may take its own places, and all that nobody has and nobody keeps."""
+        free = self._in_flight - self.load
+        if not self._several:
+            self._lanes[0].room = free
+            return
+        kept = [max(0, self._kept - taken) for taken in self._places()]
+        for lane, own in zip(self._lanes, kept, strict=True):
+            lane.room = own + max(0, free - sum(kept))
+
+    def _places(self) -> list[int]:
+        """How many places each lane has taken."""
+        settled = Counter(topic for inputs in self._parts.settled() for topic in map(itemgetter(0), inputs))
+        serving = [slice_ for slice_ in self._parts.slices.owned.values() if slice_.phase is Phase.SERVING]
+        return [
+            sum(settled[topic] + sum(slice_.sources[topic].unfinished for slice_ in serving) for topic in lane.topics)
+            for lane in self._lanes
+        ]
+
     def admit(self, now: float) -> list[Delivery]:
-        """Admit what has been taken: the deliveries that may start."""
-        if not self._taken or self._parts.load() >= self._in_flight:
-            return []
-        records = list(self._taken)
-        self._taken.clear()
-        return self._admit(records, now)
+        """Admit what has been taken, the most urgent first: the deliveries that may start."""
+        self._look_for_room()
+        if not self._several:
+            return self._admit(self._lanes[0], len(self._lanes[0].taken), now) if self.more else []
+        ready: list[Delivery] = []
+        for lane, amount in zip(self._lanes, portions(self._lanes, self._turn), strict=True):
+            ready += self._admit(lane, amount, now)
+            lane.room -= amount
+        return ready
 
     def admit_one(self, now: float) -> list[Delivery]:
         """The same with a single record."""
-        if not self._taken or self._parts.load() >= self._in_flight:
-            return []
-        return self._admit([self._taken.popleft()], now)
+        self._look_for_room()
+        lane = next((lane for lane in self._lanes if lane.taken and lane.room > 0), None)
+        return [] if lane is None else self._admit(lane, 1, now)
 
-    def _admit(self, records: list[Record], now: float) -> list[Delivery]:
+    def _admit(self, lane: Lane, amount: int, now: float) -> list[Delivery]:
         by_slice: dict[int, list[Record]] = {}
-        for record in records:
+        taken = lane.taken
+        for _ in range(amount):
+            record = taken.popleft()
             by_slice.setdefault(record[1], []).append(record)
         ready: list[Delivery] = []
         for number, of_slice in by_slice.items():
@@ -87,4 +129,5 @@ class Taking:
 
     def forget(self, numbers: Collection[int]) -> None:
         """These slices are dropped: what was taken of them is read again by whoever has them next."""
-        self._taken = deque(record for record in self._taken if record[1] not in numbers)
+        for lane in self._lanes:
+            lane.forget(numbers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from antiphon.app import App
 from antiphon.broker import MemberOptions, ReaderOptions
@@ -16,7 +16,7 @@ from antiphon.catalogue import PLATFORM, Installation
 from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
 from antiphon.processing.admission import Admission, routes
 from antiphon.processing.announced import AnnouncedSchemas, announcements
-from antiphon.processing.batch import Commit, Outcome
+from antiphon.processing.batch import Commit, Input, Outcome
 from antiphon.processing.commit import (
     AcknowledgedCommitter,
     Committer,
@@ -30,6 +30,7 @@ from antiphon.processing.group_offsets import GroupOffsets
 from antiphon.processing.heartbeats import Heartbeats
 from antiphon.processing.held import Unjudged
 from antiphon.processing.lag import Lag
+from antiphon.processing.lanes import rank, sources
 from antiphon.processing.measures import Measures
 from antiphon.processing.options import WorkerOptions, WorkerParts
 from antiphon.processing.outbound import Outbound
@@ -64,15 +65,14 @@ class Worker:
         self._settlement = Settlement(identity, outbound)
         self._suspicion = Suspicion()
         self._sightings = Sightings(broker, outbound, identity)
-        desk = Desk(parts.codec, outbound, self._transactional, self._sightings.progressed)
+        ranks = {topic: rank(lane) for topic, lane in topics.lanes.items()}
+        desk = Desk(parts.codec, outbound, self._transactional, self._sightings.progressed, ranks)
         self._admission = Admission(routes(app), desk, self._settlement, self._suspicion, installation.partitions)
         self._committer = self._make_committer()
         self._measures = Measures(parts.metrics, app.service)
         self._heartbeats = Heartbeats(app, identity, outbound, options.in_flight, parts.clock.now())
         self._admin = broker.admin()
-        self._sources = executor.intake(
-            broker.reader(ReaderOptions(topics.group)), min(options.intake, options.in_flight)
-        )
+        self._sources = sources(topics, broker, executor, min(options.intake, options.in_flight))
         self._restoring = executor.intake(broker.reader(ReaderOptions(topics.group, prompt=True)), 5000)
         self._schemas_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
         self._schemas = AnnouncedSchemas(names.schemas, self._admin, self._schemas_read, parts.codec)
@@ -81,9 +81,9 @@ class Worker:
         self._pausing = Pausing(app, names, self._sources, options.in_flight)
         self._slices = Slices(topics, self._admin, self._restoring, self._sources, options.window)
         places = TakingParts(
-            self._sources, self._slices, self._admission, self._pausing, lambda: self._load, self._start_over
+            self._sources, self._slices, self._admission, self._pausing, self._settled, self._start_over
         )
-        self._taking = Taking(places, options.in_flight)
+        self._taking = Taking(places, options.in_flight, options.intake)
         self._lag = Lag(self._admin, parts.metrics)
         self._committing: Commit | None = None
         self._ended: deque[Delivery] = deque()  # ended and not settled
@@ -160,7 +160,7 @@ class Worker:
     def _beat(self, now: float, *, stopped: bool = False) -> None:
         paused = self._pausing.switches.targets
         self._heartbeats.beat(
-            self._sightings, self._settlement, now, in_flight=self._load, paused=paused, stopped=stopped
+            self._sightings, self._settlement, now, in_flight=self._taking.load, paused=paused, stopped=stopped
         )
 
     def _pause(self, now: float) -> float:
@@ -176,6 +176,8 @@ class Worker:
 
     @property
     def _linger(self) -> float:
+        if self._settlement.batch.urgent:
+            return 0.0
         return min(self._options.linger, (self._running - self._sightings.slow) * self._options.linger_each)
 
     @property
@@ -217,10 +219,9 @@ class Worker:
         elif self._idle and not self._ended:
             self._settlement.ready += self._taking.admit_one(now)
 
-    @property
-    def _load(self) -> int:
-        under_way = len(self._committing.inputs) if self._committing is not None else 0
-        return self._slices.in_flight + len(self._settlement.batch.inputs) + under_way
+    def _settled(self) -> list[Sequence[Input]]:
+        """The inputs of the batches that are not committed yet."""
+        return [self._settlement.batch.inputs, self._committing.inputs if self._committing is not None else ()]
 
     def _start_over(self, number: int) -> None:
         """Restore this slice, if it is ours still, after what has been settled of it is committed or given up."""
