@@ -7,11 +7,14 @@ from collections import Counter
 import pytest
 
 from antiphon import App, Command, ConfigurationError, Context, Service
+from antiphon.bootstrap import check_profile
+from antiphon.brokers.profiles import PROFILES
 from antiphon.catalogue import Catalogue, Installation
 from antiphon.executor import RANKS, Work
 from antiphon.executors.ready import ReadyQueue
 from antiphon.messages import Priority
 from antiphon.processing.lanes import rank
+from antiphon.profile import Profile
 from antiphon.topics import TopicNames
 
 NAMES = TopicNames()
@@ -77,6 +80,15 @@ def test_the_topics_of_lanes_are_declared_like_the_service_s_own() -> None:
     assert plans[NAMES.commands("analysis", "critical")] == plans[NAMES.commands("analysis", "low")] == own
     assert NAMES.commands("analysis", "high") not in plans
     assert f"topic {NAMES.commands('analysis', 'low')} does not exist" in "\n".join(catalogue.missing({}))
+
+
+def test_a_cluster_without_lanes_refuses_a_service_that_declares_them() -> None:
+    poor = Profile("poor", refusals={"lanes": "it has ten topics", "state": "nothing is compacted there"})
+    with pytest.raises(ConfigurationError, match=r"analysis declares lanes, which .* poor .* it has ten"):
+        check_profile(analysis(Assess), poor)
+    check_profile(analysis(Forget), poor)
+    for profile in PROFILES.values():
+        check_profile(analysis(Assess), profile)
 
 
 class Step(Work):
