@@ -40,6 +40,7 @@ class Admission:
         self._suspicion = suspicion
         self._partitions = partitions
         self._names: TopicNames = desk.outbound.names
+        self.tenants_seen = False  # whether any record has said whose it is
 
     def admit(self, slice_: Slice, records: Iterable[Record], now: float) -> list[Delivery]:
         """The deliveries that may start now; others wait behind their keys. Records are of this slice, in order."""
@@ -52,6 +53,14 @@ class Admission:
             if delivery is not None and queues.add(delivery.key, delivery):
                 ready.append(delivery)
         return ready
+
+    def overtake(self, slice_: Slice, record: Record, now: float) -> list[Delivery]:
+        """The same for one record that was not delivered yet and may be handled before others of its lane."""
+        delivery = self._judge(slice_, record, now)
+        if delivery is None:
+            return []
+        delivery.rank -= 1
+        return [delivery] if slice_.queues.add(delivery.key, delivery) else []
 
     def again(self, slice_: Slice, record: Record, now: float, since: float) -> list[Delivery]:
         """The same for one record that was delivered before and could not be judged since then."""
@@ -80,6 +89,8 @@ class Admission:
             if id_ in slice_.ledger:
                 settle.duplicate(slice_, envelope, now, answered=self._may_be_answered(envelope))
                 return None
+            if "ce_tenantid" in headers:
+                self.tenants_seen = True
             if "ce_correlationid" in headers:
                 _ = envelope.correlation_id
             if "ce_replyto" in headers:

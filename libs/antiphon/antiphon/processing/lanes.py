@@ -19,7 +19,7 @@ def rank(priority: Priority) -> int:
     return 2 * PRIORITIES.index(priority) + 1
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Lane:
     """One of them with its reader, and what has been taken of it and not admitted.
 
@@ -29,8 +29,15 @@ class Lane:
     priority: Priority
     topics: frozenset[str]
     intake: Intake
+    limit: int  # records that are read at a time
     taken: deque[Record] = field(default_factory=deque)
     room: int = 0  # for so many records there were places at the last look
+    came: int = 0  # records when it was read last
+
+    @property
+    def lags(self) -> bool:
+        """Whether there is more than one turn takes."""
+        return self.room <= 0 or bool(self.taken) or self.came >= self.limit
 
     def drop(self, gone: Collection[Partition]) -> None:
         """What was taken of these is read again, by whoever reads them next."""
@@ -77,7 +84,7 @@ def sources(topics: SliceTopics, broker: Broker, executor: Executor, limit: int)
         by_priority[topics.lanes.get(topic, "normal")].add(topic)
     return Sources(
         [
-            Lane(priority, frozenset(mine), executor.intake(broker.reader(ReaderOptions(topics.group)), limit))
+            Lane(priority, frozenset(mine), executor.intake(broker.reader(ReaderOptions(topics.group)), limit), limit)
             for priority, mine in by_priority.items()
             if mine
         ]

@@ -17,12 +17,13 @@ from antiphon.processing.admission import Admission
 from antiphon.processing.batch import Input
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.lanes import Lane, Sources, portions
+from antiphon.processing.overtaking import Overtaking
 from antiphon.processing.ownership import Slices
 from antiphon.processing.pausing import Pausing
 from antiphon.processing.slice import Phase
 
 log = logging.getLogger(__name__)
-TURN = 4  # with lanes, a turn admits this part of what one takes otherwise: an urgent record waits for its end
+TURN = 4  # where anything may overtake, a turn admits a fourth of what it does else: what is urgent waits for its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class TakingParts:
     the number of a slice of which a source has no longer the position that was to be read."""
 
     sources: Sources
+    overtaking: Overtaking | None
     slices: Slices
     admission: Admission
     pausing: Pausing
@@ -43,9 +45,9 @@ class Taking:
 
     def __init__(self, parts: TakingParts, in_flight: int, intake: int) -> None:
         self._parts, self._in_flight = parts, in_flight
-        self._lanes = parts.sources.lanes
+        self._lanes, self._overtaking = parts.sources.lanes, parts.overtaking
         self._several = len(self._lanes) > 1
-        self._turn = max(16, intake // TURN) if self._several else intake
+        self._turn = max(16, intake // TURN)
         self._kept = max(1, in_flight // 16)  # places that each lane keeps from the others
 
     @property
@@ -56,7 +58,9 @@ class Taking:
     @property
     def more(self) -> bool:
         """Whether something has been taken that can be admitted in the next turn."""
-        return any(lane.taken and lane.room > 0 for lane in self._lanes)
+        if self._overtaking is not None and self._overtaking.more:
+            return True
+        return any((lane.taken or lane.came) and lane.room > 0 for lane in self._lanes)
 
     def fill(self) -> None:
         """Take what has come, if there is room for it."""
@@ -64,14 +68,18 @@ class Taking:
         if shut:
             for lane in self._lanes:
                 lane.drop(shut)
+            if self._overtaking is not None:
+                self._overtaking.end(shut)
         self._look_for_room()
         for lane in self._lanes:
             if lane.room > 0 and not lane.taken:
                 self._take(lane)
 
     def _take(self, lane: Lane) -> None:
+        lane.came = 0
         try:
             lane.taken.extend(lane.intake.take())
+            lane.came = len(lane.taken)
         except OffsetOutOfRange as lost:
             log.error("%s: the slice is restored, which finds where to go on", lost)
             self._parts.lost(lost.partition)
@@ -100,13 +108,19 @@ class Taking:
     def admit(self, now: float) -> list[Delivery]:
         """Admit what has been taken, the most urgent first: the deliveries that may start."""
         self._look_for_room()
-        if not self._several:
-            return self._admit(self._lanes[0], len(self._lanes[0].taken), now) if self.more else []
         ready: list[Delivery] = []
-        for lane, amount in zip(self._lanes, portions(self._lanes, self._turn), strict=True):
+        for lane, amount in zip(self._lanes, self._amounts(), strict=True):
             ready += self._admit(lane, amount, now)
             lane.room -= amount
+        if self._overtaking is not None:
+            ready += self._overtaking.step(self._lanes, now)
         return ready
+
+    def _amounts(self) -> list[int]:
+        """How many records this turn admits of each lane."""
+        if self._several or self._overtaking:
+            return portions(self._lanes, self._turn)
+        return [len(self._lanes[0].taken) if self._lanes[0].room > 0 else 0]
 
     def admit_one(self, now: float) -> list[Delivery]:
         """The same with a single record."""
@@ -131,3 +145,5 @@ class Taking:
         """These slices are dropped: what was taken of them is read again by whoever has them next."""
         for lane in self._lanes:
             lane.forget(numbers)
+        if self._overtaking is not None:
+            self._overtaking.forget(set(numbers))

@@ -14,6 +14,7 @@ from antiphon.app import App
 from antiphon.broker import MemberOptions, ReaderOptions
 from antiphon.catalogue import PLATFORM, Installation
 from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
+from antiphon.executor import Intake
 from antiphon.processing.admission import Admission, routes
 from antiphon.processing.announced import AnnouncedSchemas, announcements
 from antiphon.processing.batch import Commit, Input, Outcome
@@ -34,6 +35,7 @@ from antiphon.processing.lanes import rank, sources
 from antiphon.processing.measures import Measures
 from antiphon.processing.options import WorkerOptions, WorkerParts
 from antiphon.processing.outbound import Outbound
+from antiphon.processing.overtaking import Overtaking
 from antiphon.processing.ownership import Slices
 from antiphon.processing.pausing import Pausing
 from antiphon.processing.restore import slice_topics
@@ -79,9 +81,20 @@ class Worker:
         self._control_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
         self._control = FollowedControl(names.control, self._admin, self._control_read)
         self._pausing = Pausing(app, names, self._sources, options.in_flight)
+
+        def read_ahead(limit: int) -> Intake:
+            return executor.intake(broker.reader(ReaderOptions(topics.group)), limit)
+
         self._slices = Slices(topics, self._admin, self._restoring, self._sources, options.window)
+        self._overtaking = Overtaking(self._slices, self._admission, read_ahead, options.in_flight)
         places = TakingParts(
-            self._sources, self._slices, self._admission, self._pausing, self._settled, self._start_over
+            self._sources,
+            self._overtaking if self._transactional else None,
+            self._slices,
+            self._admission,
+            self._pausing,
+            self._settled,
+            self._start_over,
         )
         self._taking = Taking(places, options.in_flight, options.intake)
         self._lag = Lag(self._admin, parts.metrics)
@@ -416,7 +429,7 @@ class Worker:
         except BrokerError as error:
             log.warning("the group could not be left: %s", error)
         ended = self._parts.executor.close(timeout)
-        for intake in (self._sources, self._restoring, self._schemas_read, self._control_read):
+        for intake in (self._sources, self._overtaking, self._restoring, self._schemas_read, self._control_read):
             intake.close()
         self._beat(self._parts.clock.now(), stopped=True)
         self._sightings.close()
