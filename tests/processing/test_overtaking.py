@@ -125,7 +125,7 @@ def test_whoever_owns_the_slices_meanwhile_each_is_handled_once_and_in_the_order
     sent: list[Outgoing] = []
     made: list[Worker] = []
     for step in range(30):
-        more = bills(world, random.choice(["a", "a", "b", "c", ""]), random.choice([1, 3, 60, 200]))
+        more = bills(world, random.choice(["a", "a", "b", "c", ""]), random.choice([1, 3, 60, 120]))
         sent += more
         world.send(*more)
         if step % 10 == 0 or (world.workers and random.random() < 0.15):
