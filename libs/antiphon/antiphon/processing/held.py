@@ -37,26 +37,38 @@ class Held:
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Slice, Item]] = []
         self._order = itertools.count()
+        self._in_memory = 0
 
     def __len__(self) -> int:
-        return len(self._heap)
+        """How many wait in memory; entries of the state do not count."""
+        return self._in_memory
 
     def add(self, slice_: Slice, item: Item, due: float) -> None:
         """Hold it until then (seconds since 1970)."""
         heapq.heappush(self._heap, (due, next(self._order), slice_, item))
+        self._in_memory += not isinstance(item, Due)
 
     def withdraw(self, numbers: Collection[int]) -> list[tuple[float, Delivery]]:
         """The deliveries of these slices, with their times; they are held no longer."""
         found = [(due, item) for due, _, slice_, item in self._heap if _is_of(item, slice_, numbers)]
-        self._heap = [held for held in self._heap if not _is_of(held[3], held[2], numbers)]
-        heapq.heapify(self._heap)
+        self._keep([held for held in self._heap if not _is_of(held[3], held[2], numbers)])
         return found
+
+    def forget(self) -> None:
+        """Let go of what belongs to slices that are gone."""
+        self._keep([held for held in self._heap if held[2].phase is not Phase.GONE])
+
+    def _keep(self, heap: list[tuple[float, int, Slice, Item]]) -> None:
+        heapq.heapify(heap)
+        self._heap = heap
+        self._in_memory = sum(not isinstance(held[3], Due) for held in heap)
 
     def due(self, now: float) -> list[tuple[Slice, Item]]:
         """Everything whose time has come."""
         found = []
         while self._heap and self._heap[0][0] <= now:
             _, _, slice_, item = heapq.heappop(self._heap)
+            self._in_memory -= not isinstance(item, Due)
             if slice_.phase is Phase.SERVING:
                 found.append((slice_, item))
         return found

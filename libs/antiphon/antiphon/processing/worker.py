@@ -344,6 +344,7 @@ class Worker:
         self._slices.drop(numbers)
         gone = set(numbers)
         self._pausing.forget(gone)
+        self._settlement.held.forget()
         self._taken = deque(record for record in self._taken if record[1] not in gone)
         self._offsets.forget(gone)
 
