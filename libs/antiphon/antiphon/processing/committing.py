@@ -20,7 +20,7 @@ def close_batch(batch: Batch, topics: SliceTopics, member: Member, now: float) -
         if topics.state is not None:
             batch.outputs += state_records(slice_, topics.state, topics.partitions, now)
     metadata = None if topics.state is None else member.metadata()
-    return Commit(batch.outputs, batch.slices, batch.inputs, offsets, metadata, now)
+    return Commit(batch.outputs, batch.slices, batch.inputs, offsets, metadata, now, told=batch.told)
 
 
 def state_records(slice_: Slice, topic: str, partitions: int, now: float) -> list[Outgoing]:
