@@ -15,7 +15,7 @@ from antiphon.agents.pool import Execution, Pool
 from antiphon.agents.processor import Processor, requirements
 from antiphon.clock import Clock
 from antiphon.control import DeclaredCommand, DeclaredCompleted, ProcessorDeclared
-from antiphon.controls import ControlTable, Load
+from antiphon.declarations import ControlTable, Load
 from antiphon.errors import LlmBadAnswer, NoProcessor
 from antiphon.llm import ChatMessage, Llm
 

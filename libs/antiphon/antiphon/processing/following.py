@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 
 from antiphon.broker import Admin, Partition, Record
-from antiphon.controls import Controls, read_change
+from antiphon.declarations import Controls, read_change
 from antiphon.errors import BrokerError, MessageError
 from antiphon.executor import Intake
 
