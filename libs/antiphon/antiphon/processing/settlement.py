@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from antiphon.broker import Outgoing, Record
-from antiphon.envelope import Envelope
+from antiphon.envelope import Envelope, Redrive
 from antiphon.errors import HandlerTimeout, MessageError, Permanent, RetryAfter, UnknownSchema
 from antiphon.processing.batch import Batch
 from antiphon.processing.committing import Suspicion
@@ -140,7 +140,8 @@ class Settlement:
         self._telling.finish(slice_, envelope.record, now, from_source=False)
 
     def _give_up(self, slice_: Slice, envelope: Envelope, route: Route | None, error: Exception, now: float) -> None:
-        generation = _generation(envelope)
+        redrive = redrive_or_none(envelope)
+        generation = redrive.generation if redrive is not None else 0
         self._telling.bury(slice_, envelope, error, GivenUp(None, 0, generation), now)
         if generation:
             self._telling.closed(envelope, "redriven", now)
@@ -299,13 +300,12 @@ def _end(delivery: Delivery, status: str, error: BaseException | None) -> End:
     )
 
 
-def _generation(envelope: Envelope) -> int:
-    """Of a redrive; 0 of anything else, and where it cannot be read."""
+def redrive_or_none(envelope: Envelope) -> Redrive | None:
+    """What it says of a redrive; None of anything else, and where it cannot be read."""
     try:
-        redrive = envelope.redrive
+        return envelope.redrive
     except MessageError:
-        return 0
-    return redrive.generation if redrive is not None else 0
+        return None
 
 
 def retry_delay(delivery: Delivery, error: BaseException) -> float | None:
