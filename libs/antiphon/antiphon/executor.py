@@ -8,8 +8,8 @@ everything at once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
+from typing import Any, Protocol
 
 from antiphon.broker import Partition, Reader, Record
 
@@ -22,13 +22,14 @@ class Work(ABC):
     Where more is ready than can run, `rank` (0 to 7) says what is started first; nothing waits for ever.
     """
 
-    __slots__ = ("extend",)
+    __slots__ = ("extend", "stop")
 
     rank: int = 5
 
     asynchronous: bool
     timeout: float
     extend: Callable[[], None] | None  # set while asynchronous work waits: its timeout begins anew
+    stop: Callable[[], None] | None  # the same: it is cancelled at its await
 
     @abstractmethod
     def start(self) -> Coroutine[Any, Any, object] | None:
@@ -45,6 +46,21 @@ class Work(ABC):
     @abstractmethod
     def fail(self, error: BaseException) -> None:
         """The handler raised this."""
+
+
+class Promise(Protocol):
+    """What an asynchronous handler awaits and the loop keeps or breaks; an asyncio.Future is one."""
+
+    def done(self) -> bool:
+        """Whether it has been kept or broken, or nobody waits for it any more."""
+
+    def set_result(self, result: None, /) -> None:
+        """Keep it."""
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """Break it: the handler sees this."""
+
+    def __await__(self) -> Generator[Any, None, None]: ...
 
 
 class Intake(ABC):
@@ -81,6 +97,10 @@ class Executor(ABC):
     @abstractmethod
     def handle(self, work: Sequence[Work]) -> None:
         """Run these; each is given back by `ended` once."""
+
+    @abstractmethod
+    def promise(self) -> Promise:
+        """Something for an asynchronous handler to wait for."""
 
     @abstractmethod
     def ended(self) -> list[Work]:

@@ -46,6 +46,7 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     key_field: ClassVar[str | None] = None
+    ordered: ClassVar[bool] = False
 
     @classmethod
     def home(cls) -> str:
@@ -59,14 +60,20 @@ class Message(BaseModel):
 
 
 class Event(Message):
-    """A fact. `family` names its topic; a sub-class inherits it. `key` names the field that keeps order."""
+    """A fact. `family` names its topic; a sub-class inherits it. `key` names the field that keeps order.
+
+    `ordered`: behind one that has to wait for long, or was given up, later ones of its key wait too.
+    """
 
     family: ClassVar[str] = ""
 
-    def __init_subclass__(cls, *, family: str | None = None, key: str | None = None) -> None:
+    def __init_subclass__(
+        cls, *, family: str | None = None, key: str | None = None, ordered: bool | None = None
+    ) -> None:
         super().__init_subclass__()
         cls.family = cls.family if family is None else family
         cls.key_field = cls.key_field if key is None else key
+        cls.ordered = cls.ordered if ordered is None else ordered
 
     @classmethod
     def home(cls) -> str:
@@ -91,18 +98,22 @@ ReplyT = TypeVar("ReplyT", bound="Answer | None", default=None)
 class Command(Message, Generic[ReplyT]):
     """An instruction to one service; `Command[X]` is answered with an X, a bare `Command` with nothing.
 
-    The service is named, or given as a `Service` with its lanes; a sub-class inherits both.
+    The service is named, or given as a `Service` with its lanes; a sub-class inherits both. `ordered`: behind one that
+    has to wait for long, or was given up, later ones of its key wait too.
     """
 
     service: ClassVar[str] = ""
     lanes: ClassVar[tuple[Lane, ...]] = ()
 
-    def __init_subclass__(cls, *, service: str | Service | None = None, key: str | None = None) -> None:
+    def __init_subclass__(
+        cls, *, service: str | Service | None = None, key: str | None = None, ordered: bool | None = None
+    ) -> None:
         super().__init_subclass__()
         if service is not None:
             declared = service if isinstance(service, Service) else Service(service)
             cls.service, cls.lanes = declared.name, declared.lanes
         cls.key_field = cls.key_field if key is None else key
+        cls.ordered = cls.ordered if ordered is None else ordered
 
     @classmethod
     def home(cls) -> str:

@@ -7,20 +7,27 @@ looked at all that lies before it, and delivered later.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import deque
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+
+Range = tuple[int, int]  # the first and the last offset
 
 
 class SourceOffsets:
-    """Keeps count of one partition; `contiguous` is the first offset that is not known to be finished."""
+    """Keeps count of one partition; `contiguous` is the first offset that is not known to be finished.
 
-    __slots__ = ("_delivered", "_finished", "_former", "_overtaking", "contiguous")
+    What it holds, and what a question costs, grows with the records under way, not with those that were finished
+    beyond one that takes its time. Ranges beyond all that was delivered are few, or whoever lets records overtake
+    would have to stop.
+    """
 
-    def __init__(self, contiguous: int, ranges: Iterable[tuple[int, int]] = ()) -> None:
+    __slots__ = ("_former", "_open", "_overtaking", "_runs", "contiguous", "next_offset")
+
+    def __init__(self, contiguous: int, ranges: Iterable[Range] = ()) -> None:
         self.contiguous = contiguous
-        self._delivered: deque[int] = deque()
-        self._finished: set[int] = set()
+        self.next_offset = contiguous  # behind everything delivered: where reading goes on after it was stopped
+        self._open: list[int] = []  # delivered and not finished, in order
+        self._runs: list[Range | None] = []  # for each of these what was finished between it and the next one
         self._former = [(first, last) for first, last in ranges if last >= contiguous]  # beyond what is delivered
         self._overtaking: dict[int, int] = {}  # admitted and not delivered -> the offset behind the record before it
 
@@ -39,12 +46,19 @@ class SourceOffsets:
 
     @property
     def islands(self) -> int:
-        """How many ranges are finished beyond all that was delivered."""
+        """How many ranges are finished beyond all that was delivered, or soon will be."""
         return len(self._former) + len(self._overtaking)
+
+    @property
+    def unfinished(self) -> int:
+        """How many admitted records are not finished."""
+        return len(self._open) + len(self._overtaking)
 
     def deliver(self, offset: int) -> bool:
         """A record has come; False if it was finished, or admitted, before."""
-        self._delivered.append(offset)
+        self.next_offset = offset + 1
+        self._open.append(offset)
+        self._runs.append(None)
         if self._overtaking and self._overtaking.pop(offset, None) is not None:
             return False
         if self._former and self._was_finished(offset):
@@ -62,16 +76,15 @@ class SourceOffsets:
         if self._overtaking and (behind := self._overtaking.pop(offset, None)) is not None:
             self._join(behind, offset)
             return
-        delivered, finished = self._delivered, self._finished
-        if delivered[0] != offset:
-            finished.add(offset)
-            return
-        delivered.popleft()
-        self.contiguous = offset + 1
-        while delivered and delivered[0] in finished:
-            offset = delivered.popleft()
-            finished.remove(offset)
-            self.contiguous = offset + 1
+        at = bisect_left(self._open, offset)
+        del self._open[at]
+        run = self._runs.pop(at)
+        last = offset if run is None else run[1]
+        if at == 0:
+            self.contiguous = last + 1
+        else:
+            before = self._runs[at - 1]
+            self._runs[at - 1] = (offset if before is None else before[0], last)
 
     def _join(self, first: int, last: int) -> None:
         """Another range is finished beyond what is delivered; it may close the gap between its neighbours."""
@@ -84,27 +97,9 @@ class SourceOffsets:
             place -= 1
         former.insert(place, (first, last))
 
-    def ranges(self) -> list[tuple[int, int]]:
+    def ranges(self) -> list[Range]:
         """Inclusive ranges of finished offsets beyond the contiguous one."""
-        found: list[tuple[int, int]] = []
-        open_range = False
-        for offset in self._delivered if self._finished else ():
-            if offset not in self._finished:
-                open_range = False
-            elif open_range:
-                found[-1] = (found[-1][0], offset)
-            else:
-                found.append((offset, offset))
-                open_range = True
-        beyond = self.next_offset
-        return found + [(max(first, beyond), last) for first, last in self._former if last >= beyond]
-
-    @property
-    def next_offset(self) -> int:
-        """Behind everything delivered: where reading goes on after it was stopped."""
-        return self._delivered[-1] + 1 if self._delivered else self.contiguous
-
-    @property
-    def unfinished(self) -> int:
-        """How many admitted records are not finished."""
-        return len(self._delivered) - len(self._finished) + len(self._overtaking)
+        found = [run for run in self._runs if run is not None]
+        return found + [
+            (max(first, self.next_offset), last) for first, last in self._former if last >= self.next_offset
+        ]
