@@ -83,6 +83,11 @@ class Context(Outbox):
 
     @property
     @abstractmethod
+    def tenant(self) -> str:
+        """Whose message it is, as whoever sent it has said; empty if nothing was. What a handler sends has the same."""
+
+    @property
+    @abstractmethod
     def attempt(self) -> int:
         """1 for the first attempt of this process."""
 

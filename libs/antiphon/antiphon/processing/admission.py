@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from antiphon.app import App, Handler
 from antiphon.broker import Record
-from antiphon.envelope import Envelope, Redrive, derived_id
+from antiphon.envelope import TENANT, Envelope, Redrive, derived_id
 from antiphon.errors import MessageError, Permanent, UnknownSchema, UnknownType
 from antiphon.messages import Message
 from antiphon.processing.agenda import Waiting, read_waiting
@@ -62,6 +62,7 @@ class Admission:
         delivery = self._judge(slice_, record, now)
         if delivery is not None:
             delivery.rank -= 1
+        self._settlement.counts["messages_overtook", record[0]] += 1
         return self._in_line(delivery)
 
     def again(self, slice_: Slice, record: Record, now: float, since: float) -> list[Delivery]:
@@ -154,7 +155,7 @@ class Admission:
             if slice_.knows(id_, delivery.generation):
                 settle.duplicate(slice_, envelope, id_, now, answered=self._may_be_answered(envelope))
                 return None
-            if "ce_tenantid" in headers:
+            if TENANT in headers:
                 self.tenants_seen = True
             if slice_.crashed == id_:
                 raise _crashed()

@@ -322,6 +322,10 @@ class HandlerContext(Context):
         return self._delivery.envelope.priority
 
     @property
+    def tenant(self) -> str:
+        return self._delivery.envelope.tenant
+
+    @property
     def attempt(self) -> int:
         return self._delivery.attempt
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from antiphon.broker import Partition, Record
+from antiphon.envelope import TENANT
 from antiphon.errors import BrokerError, OffsetOutOfRange
 from antiphon.executor import Intake
 from antiphon.processing.admission import Admission
@@ -27,7 +28,6 @@ log = logging.getLogger(__name__)
 REST = 1.0  # seconds that a lane has not lagged before its second reader stops
 ISLANDS = 500  # ranges of one source finished beyond its position: each batch writes all of them
 LOOK = 2000  # records looked at in a turn
-TENANT = "ce_tenantid"
 
 
 @dataclass(slots=True)
@@ -58,7 +58,6 @@ class Overtaking:
         self._read_something = False
         self._under_way: list[tuple[SourceOffsets, int, bytes]] = []  # what overtakes: its source, offset and tenant
         self._lagged: dict[Lane, float] = {}  # when each lane was last seen to do so
-        self.count: Counter[str] = Counter()  # records that have overtaken, by topic, since last read
 
     def __bool__(self) -> bool:
         """Whether anything is being read ahead."""
@@ -158,7 +157,6 @@ class Overtaking:
         source = slice_.sources[record[0]]
         source.overtake(record[2], behind)
         self._under_way.append((source, record[2], tenant))
-        self.count[record[0]] += 1
         return self._admission.overtake(slice_, record, now)
 
     # -- letting go --------------------------------------------------------------------------------------------------

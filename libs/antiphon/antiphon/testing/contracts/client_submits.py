@@ -74,6 +74,7 @@ class SubmitContract(ClientHarness):
             priority="critical",
             deadline=deadline,
             subject="vehicle-1",
+            tenant="acme",
             tags={"team": "größe"},
             traceparent=trace,
         )
@@ -85,6 +86,7 @@ class SubmitContract(ClientHarness):
         assert (envelope.priority, envelope.deadline) == ("critical", deadline.timestamp())
         assert (envelope.subject, envelope.header("traceparent")) == ("vehicle-1", trace)
         assert json.loads(envelope.header("ce_tags") or "") == {"team": "größe"}
+        assert envelope.tenant == "acme"
 
     @pytest.mark.parametrize(
         ("command", "correlation_id", "key"),
