@@ -98,7 +98,8 @@ def portions(lanes: Sequence[Lane], most: int) -> list[int]:
     """
     waiting = [min(len(lane.taken), lane.room) for lane in lanes]
     found = [
-        min(amount, max(1, most * SIXTEENTHS[lane.priority] // 16)) for lane, amount in zip(lanes, waiting, strict=True)
+        min(amount, max(1, -(-most * SIXTEENTHS[lane.priority] // 16)))
+        for lane, amount in zip(lanes, waiting, strict=True)
     ]
     left = most - sum(found)
     for number, amount in enumerate(waiting):
