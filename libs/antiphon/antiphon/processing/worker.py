@@ -188,7 +188,7 @@ class Worker:
         )
 
     def _pause(self, now: float) -> float:
-        if self._settlement.ready or self._ended or (self._taking.more and not self._pausing.switches.service):
+        if self._settlement.ready or self._ended or (self._taking.more and self._admits):
             return 0.0
         pause = 0.005 if self._slices.restoring else 0.1
         due = self._settlement.held.next_due
@@ -236,8 +236,12 @@ class Worker:
             else:
                 self._settlement.ready.append(item)
 
+    @property
+    def _admits(self) -> bool:
+        return not self._draining and not self._pausing.switches.service
+
     def _admit(self, now: float) -> None:
-        if self._draining or self._pausing.switches.service:
+        if not self._admits:
             return
         self._taking.fill()
         if not self.careful:
