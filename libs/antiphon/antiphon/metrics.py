@@ -60,6 +60,7 @@ ATTEMPTED = ("succeeded", "failed", "timeout")
 COMMITTED = ("committed", "aborted", "refused", "unknown")
 PROJECTED = ("folded", "ignored", "skipped", "refused")
 PHASES = ("restoring", "starting", "serving")
+GATES = ("pause", "breaker", "rate")
 REBALANCES = ("assigned", "revoked", "lost")
 
 
@@ -83,7 +84,7 @@ TABLE: tuple[Metric, ...] = (
     _gauge("state_entries", "Entries in the state of this worker's slices", "service"),
     _gauge("ledger_ids", "Message ids in the ledgers of this worker's slices", "service"),
     _gauge("paused_targets", "What is paused of a service, as this worker knows it", "service"),
-    _gauge("waiting_records", "Records that wait for a paused handler or subscription", "service"),
+    _gauge("waiting_records", "Records that wait in memory for what is paused, down or used up", "service", gate=GATES),
     _counter("control_refused", "Records of control that make no sense", "service"),
     _gauge("held_records", "Records held in memory", "service"),
     _counter("consumer_rebalances", "What the group said", kind=REBALANCES),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from operator import itemgetter
 
-from antiphon.metrics import Metrics
+from antiphon.metrics import GATES, Metrics
 from antiphon.processing.batch import Commit, Outcome
 from antiphon.processing.following import FollowedControl
 from antiphon.processing.ownership import Slices
 from antiphon.processing.pausing import Pausing
 from antiphon.processing.settlement import Settlement
 from antiphon.processing.slice import Phase
+from antiphon.processing.waiting import Waiting
 
 INTERVAL = 0.5  # seconds between two reports
 
@@ -34,7 +35,7 @@ class Measures:
         self._metrics = metrics
         self._service = service
         self._next = 0.0
-        self._told = (-1, -1, 0)  # targets paused, records waiting, records of control refused
+        self._told = (-1, Counter(dict.fromkeys(GATES, -1)), 0)  # targets paused, waiting by gate, controls refused
 
     def commit_ended(self, commit: Commit) -> None:
         """A commit has an outcome."""
@@ -74,14 +75,15 @@ class Measures:
             amount = sum(1 for slice_ in owned if slice_.phase is phase)
             metrics.gauge("antiphon_slices", service=service, phase=phase.value).set(amount)
 
-    def report_control(self, pausing: Pausing, control: FollowedControl) -> None:
+    def report_control(self, pausing: Pausing, waiting: Waiting, control: FollowedControl) -> None:
         """What is paused, what waits for it, and what could not be understood."""
         metrics, service = self._metrics, self._service
-        now = (len(pausing.switches.targets), len(pausing), control.refused)
+        now = (len(pausing.switches.targets), waiting.by_gate(), control.refused)
         if now == self._told:
             return
         metrics.gauge("antiphon_paused_targets", service=service).set(now[0])
-        metrics.gauge("antiphon_waiting_records", service=service).set(now[1])
+        for gate in GATES:
+            metrics.gauge("antiphon_waiting_records", service=service, gate=gate).set(now[1][gate])
         metrics.counter("antiphon_control_refused_total", service=service).inc(now[2] - self._told[2])
         self._told = now
 

@@ -20,6 +20,7 @@ class WorkerOptions:
 
     replica: str = "replica"
     in_flight: int = 2000  # admitted and not committed; nothing more is taken beyond it
+    held: int = 1000  # of these: so many may wait in memory for what holds them back, at most half of all
     intake: int = 500  # records read at a time
     batch: int = 1000  # settled records of one commit
     # how long a batch waits for handlers that still run: the more there are the sooner another one ends, and a

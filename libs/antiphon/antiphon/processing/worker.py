@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Collection
+from math import inf
 
 from antiphon.app import App
 from antiphon.broker import MemberOptions, ReaderOptions, Record
@@ -27,6 +28,7 @@ from antiphon.processing.committing import Suspicion, close_batch
 from antiphon.processing.delivery import Delivery, Desk
 from antiphon.processing.following import FollowedControl
 from antiphon.processing.group_offsets import GroupOffsets
+from antiphon.processing.handover import Handover, HandoverParts
 from antiphon.processing.heartbeats import Heartbeats
 from antiphon.processing.held import Unjudged
 from antiphon.processing.lag import Lag
@@ -39,6 +41,7 @@ from antiphon.processing.restore import slice_topics
 from antiphon.processing.settlement import Identity, Settlement
 from antiphon.processing.sightings import Sightings
 from antiphon.processing.slice import Phase, Slice
+from antiphon.processing.waiting import Waiting
 
 log = logging.getLogger(__name__)
 __all__ = ["Worker", "WorkerOptions", "WorkerParts", "slice_topics"]
@@ -77,7 +80,10 @@ class Worker:
         self._schemas = AnnouncedSchemas(names.schemas, self._admin, self._schemas_read, parts.codec)
         self._control_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
         self._control = FollowedControl(names.control, self._admin, self._control_read)
-        self._pausing = Pausing(app, names, self._sources, options.in_flight)
+        self._pausing = Pausing(app, names)
+        self._waiting = Waiting(self._sources, min(options.held, options.in_flight // 2))
+        handover = HandoverParts(self._settlement, self._sightings, executor, self._waiting)
+        self._handover = Handover([self._pausing], handover)
         self._slices = Slices(topics, self._admin, self._restoring, self._sources, options.window)
         self._lag = Lag(self._admin, parts.metrics)
         self._committing: Commit | None = None
@@ -85,7 +91,6 @@ class Worker:
         self._ended: deque[Delivery] = deque()  # ended and not settled
         self._offsets = GroupOffsets(options, parts.clock.now(), shown_only=self._transactional)
         self._next_prepare = parts.clock.now() + 1.0
-        self._running = 0  # deliveries that the executor has
         self._draining = self._closing = False
         self.failure: str | None = None  # why this worker cannot go on
         self.last_turn = parts.clock.now()
@@ -114,14 +119,14 @@ class Worker:
         self._settle_ended(now)
         self._release_held(now)
         self._admit(now)
-        self._hand_over(now)
+        self._handover.start(now, draining=self._draining)
         self._close_batch(now)
         self._offsets.commit(self._member, self._slices, now)
         self._sightings.report(now)
         self._beat(now)
         self._lag.step(now, self._slices)
         self._measures.report(now, self._settlement, self._slices)
-        self._measures.report_control(self._pausing, self._control)
+        self._measures.report_control(self._pausing, self._waiting, self._control)
         return self._pause(now)
 
     def _read_platform_topics(self) -> None:
@@ -145,7 +150,8 @@ class Worker:
     def _follow_control(self) -> None:
         if self._control.step():
             self._app.controls.show(self._control.present)
-            self._settlement.ready += self._pausing.switch(self._control.present)
+            self._pausing.switch(self._control.present)
+            self._handover.look()
 
     def _prepare_again(self) -> None:
         if self._committing is None and self.last_turn >= self._next_prepare:
@@ -163,16 +169,15 @@ class Worker:
         if self._settlement.ready or self._ended or (self._taken and not self._pausing.switches.service):
             return 0.0
         pause = 0.005 if self._slices.restoring else 0.1
-        due = self._settlement.held.next_due
-        if due is not None:
-            pause = min(pause, max(0.0, due - now))
+        due = min(self._settlement.held.next_due or inf, self._handover.next_look)
+        pause = min(pause, max(0.0, due - now))
         if self._settlement.batch and self._committing is None:
             pause = min(pause, self._linger)
         return pause
 
     @property
     def _linger(self) -> float:
-        return min(self._options.linger, (self._running - self._sightings.slow) * self._options.linger_each)
+        return min(self._options.linger, (self._handover.running - self._sightings.slow) * self._options.linger_each)
 
     @property
     def careful(self) -> bool:
@@ -185,10 +190,7 @@ class Worker:
 
     def _settle_ended(self, now: float) -> None:
         ended = self._ended
-        returned: list[Delivery] = self._parts.executor.ended()  # type: ignore[assignment]
-        self._running -= len(returned)
-        self._sightings.ended(returned)
-        ended.extend(returned)
+        ended.extend(self._handover.ended(now))
         if not self.careful:
             while ended:
                 self._settlement.ended(ended.popleft(), now)
@@ -224,7 +226,7 @@ class Worker:
         return self._slices.in_flight + len(self._settlement.batch.inputs) + under_way
 
     def _bound_waiting(self) -> None:
-        shut = self._pausing.bound(self._load)
+        shut = self._waiting.bound(self._load)
         if shut:
             self._taken = deque(record for record in self._taken if (record[0], record[1]) not in shut)
 
@@ -254,25 +256,6 @@ class Worker:
             slice_ = self._slices.owned.get(number)
             if slice_ is not None and slice_.phase is Phase.SERVING:
                 self._settlement.ready += self._admission.admit(slice_, of_slice, now)
-
-    def _hand_over(self, now: float) -> None:
-        ready = self._settlement.ready
-        if not ready:
-            return
-        self._settlement.ready = []
-        ready = self._pausing.sort(ready)
-        start: list[Delivery] = []
-        for delivery in ready:
-            if delivery.slice.phase is not Phase.SERVING or (self._draining and not delivery.step):
-                continue  # not begun: another owner will find it where it lies
-            if delivery.deadline is not None and now > delivery.deadline and not delivery.attempt:
-                self._settlement.expire(delivery, now)
-                continue
-            delivery.begin(now)
-            start.append(delivery)
-        self._running += len(start)
-        self._sightings.watch(start)
-        self._parts.executor.handle(start)
 
     # -- commits -------------------------------------------------------------------------------------------------
 
@@ -339,7 +322,7 @@ class Worker:
     def _drop(self, numbers: Collection[int]) -> None:
         self._slices.drop(numbers)
         gone = set(numbers)
-        self._pausing.forget(gone)
+        self._waiting.forget(gone)
         self._taken = deque(record for record in self._taken if record[1] not in gone)
         self._offsets.forget(gone)
 
@@ -401,7 +384,7 @@ class Worker:
     @property
     def drained(self) -> bool:
         """No handler runs and nothing is to be committed."""
-        return self._idle and not self._running and not self._ended
+        return self._idle and not self._handover.running and not self._ended
 
     @property
     def serving(self) -> frozenset[int]:
@@ -415,8 +398,8 @@ class Worker:
 
     @property
     def waiting(self) -> int:
-        """How many records wait here for what is paused."""
-        return len(self._pausing)
+        """How many records wait here at a gate."""
+        return len(self._waiting)
 
     @property
     def refused_controls(self) -> int:

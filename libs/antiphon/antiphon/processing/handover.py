@@ -1,0 +1,127 @@
+"""Handing over: from ready to running. Gates, deadlines, the beginning of an attempt, and its return."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+from antiphon.executor import Executor
+from antiphon.processing.delivery import Delivery
+from antiphon.processing.gate import Gate
+from antiphon.processing.settlement import Settlement
+from antiphon.processing.sightings import Sightings
+from antiphon.processing.slice import Phase
+from antiphon.processing.waiting import Place, Waiting
+
+LOOK = 0.005  # seconds between two looks at what waits, at least
+OVERDUE = 1.0  # seconds between two looks for deadlines that have passed at a gate
+
+
+@dataclass(frozen=True, slots=True)
+class HandoverParts:
+    """Where deliveries come from, where they wait, and who runs them."""
+
+    settlement: Settlement
+    sightings: Sightings
+    executor: Executor
+    waiting: Waiting
+
+
+class Handover:
+    """Starts what is ready and no gate holds back. Gates are asked in this order."""
+
+    def __init__(self, gates: Sequence[Gate], parts: HandoverParts) -> None:
+        self._gates = tuple(gates)
+        self._parts = parts
+        self._waiting = parts.waiting
+        self._look_at = inf
+        self._overdue_at = 0.0
+        self.running = 0  # deliveries that the executor has
+
+    def look(self) -> None:
+        """Something has changed: what waits may start."""
+        self._look_at = 0.0
+
+    @property
+    def next_look(self) -> float:
+        """When it is to be looked at again (infinity: when something has changed)."""
+        return self._look_at if self._waiting else inf
+
+    def ended(self, now: float) -> list[Delivery]:
+        """What the executor gives back."""
+        returned: list[Delivery] = self._parts.executor.ended()  # type: ignore[assignment]
+        if not returned:
+            return returned
+        self.running -= len(returned)
+        self._parts.sightings.ended(returned)
+        for gate in self._gates:
+            for delivery in returned:
+                if gate.ended(delivery, now):
+                    self.look()
+        return returned
+
+    def start(self, now: float, *, draining: bool) -> None:
+        """Begin attempts of what has waited long enough, then of what is ready."""
+        start: list[Delivery] = []
+        if self._waiting and not draining:
+            self._release(now, start)
+        settlement = self._parts.settlement
+        ready, settlement.ready = settlement.ready, []
+        for delivery in ready:
+            if delivery.slice.phase is not Phase.SERVING or (draining and not delivery.step):
+                continue  # not begun: another owner will find it where it lies
+            if delivery.overdue(now):
+                settlement.expire(delivery, now)
+                continue
+            place = self._holding(delivery, now)
+            if place is None:
+                self._begin(delivery, now, start)
+            else:
+                self._hold(place, delivery, now)
+        if start:
+            self.running += len(start)
+            self._parts.sightings.watch(start)
+            self._parts.executor.handle(start)
+
+    def _begin(self, delivery: Delivery, now: float, start: list[Delivery]) -> None:
+        for gate in self._gates:
+            gate.started(delivery, now)
+        delivery.begin(now)
+        start.append(delivery)
+
+    def _holding(self, delivery: Delivery, now: float) -> Place | None:
+        for gate in self._gates:
+            cause = gate.cause(delivery, now)
+            if cause is not None:
+                return Place(gate, cause)
+        return None
+
+    def _hold(self, place: Place, delivery: Delivery, now: float) -> None:
+        self._waiting.add(place, delivery)
+        reopens = place.gate.reopens(place.cause, now)
+        if reopens is not None:
+            self._look_at = min(self._look_at, max(reopens, now + LOOK))
+
+    def _release(self, now: float, start: list[Delivery]) -> None:
+        if now >= self._overdue_at:
+            self._overdue_at = now + OVERDUE
+            for late in self._waiting.overdue(now):
+                self._parts.settlement.expire(late, now)
+        if now < self._look_at:
+            return
+        for place in self._waiting.places():
+            self._release_from(place, now, start)
+        self._look_at = max(self._waiting.reopens(now), now + LOOK)
+
+    def _release_from(self, place: Place, now: float, start: list[Delivery]) -> None:
+        """In order, until the first one that has to wait on."""
+        while (delivery := self._waiting.first(place)) is not None:
+            held = self._holding(delivery, now)
+            if held == place:
+                return
+            self._waiting.pop(place)
+            if held is None:
+                self._begin(delivery, now, start)
+            else:
+                self._waiting.add(held, delivery)

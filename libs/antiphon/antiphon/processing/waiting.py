@@ -1,0 +1,161 @@
+"""What gates hold back: in memory, in order, bounded.
+
+What waits is unfinished, so its offset does not move: after a restart or at another owner it is read again. It keeps
+its key, so the order of keys stays. When what waits takes up too many places in flight, the sources it came from are
+read no further, so that other sources go on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Hashable, Iterator
+from math import inf
+from typing import NamedTuple
+
+from antiphon.broker import Partition
+from antiphon.executor import Intake
+from antiphon.processing.delivery import Delivery
+from antiphon.processing.gate import Gate
+from antiphon.processing.slice import Phase, Slice
+
+
+class Place(NamedTuple):
+    """Where a delivery waits: at this gate, for this."""
+
+    gate: Gate
+    cause: Hashable
+
+
+class Surplus(NamedTuple):
+    """A delivery that waits here no longer, since too many do; `due` is when its gate may let it through, if known."""
+
+    delivery: Delivery
+    due: float | None
+
+
+class Waiting:
+    """The deliveries of one worker that wait at gates, and the sources that are not read meanwhile.
+
+    `limit`: so many may wait, together with the records behind their keys, before sources are shut.
+    """
+
+    def __init__(self, sources: Intake, limit: int) -> None:
+        self._sources = sources
+        self._limit = max(1, limit)
+        self._queues: dict[Place, deque[Delivery]] = {}
+        self._shut: dict[Partition, Slice] = {}
+        self._amount = 0
+
+    def __len__(self) -> int:
+        return self._amount
+
+    def __iter__(self) -> Iterator[Delivery]:
+        return (delivery for queue in self._queues.values() for delivery in queue)
+
+    def by_gate(self) -> Counter[str]:
+        """How many wait at each gate, by its name."""
+        found: Counter[str] = Counter()
+        for place, queue in self._queues.items():
+            found[place.gate.name] += len(queue)
+        return found
+
+    def places(self) -> list[Place]:
+        """Where anything waits."""
+        return list(self._queues)
+
+    def add(self, place: Place, delivery: Delivery) -> None:
+        """It waits there, behind all others."""
+        self._queues.setdefault(place, deque()).append(delivery)
+        self._amount += 1
+
+    def first(self, place: Place) -> Delivery | None:
+        """Whose turn it is there."""
+        queue = self._queues.get(place)
+        return queue[0] if queue else None
+
+    def pop(self, place: Place) -> None:
+        """The first one there waits no more."""
+        queue = self._queues[place]
+        queue.popleft()
+        self._amount -= 1
+        if not queue:
+            del self._queues[place]
+
+    def overdue(self, now: float) -> list[Delivery]:
+        """Take out those that may no longer be started, since their deadline has passed."""
+        return self._take_out(lambda delivery: delivery.overdue(now))
+
+    def _take_out(self, wanted: Callable[[Delivery], bool]) -> list[Delivery]:
+        found = [delivery for delivery in self if wanted(delivery)]
+        if found:
+            gone = set(found)
+            left = {place: deque(d for d in queue if d not in gone) for place, queue in self._queues.items()}
+            self._queues = {place: queue for place, queue in left.items() if queue}
+            self._amount -= len(found)
+        return found
+
+    def reopens(self, now: float) -> float:
+        """When, at the earliest, a gate will let something through (infinity: that cannot be told)."""
+        times = (place.gate.reopens(place.cause, now) for place in self._queues)
+        return min((at for at in times if at is not None), default=inf)
+
+    # -- bounds --------------------------------------------------------------------------------------------------
+
+    @property
+    def _blocked(self) -> int:
+        """Records that wait, and those that wait behind their keys."""
+        return sum(1 + delivery.slice.queues.behind(delivery.key) for delivery in self)
+
+    def bound(self, load: int) -> set[Partition]:
+        """Shut sources when `load` records are in flight and too many of them wait, and open them again later.
+
+        Returns those that have been shut just now: what was taken of them is to be dropped, it is read again.
+        """
+        if not self._shut and (not self._amount or load < self._limit):
+            return set()
+        blocked = self._blocked
+        if self._shut and blocked <= self._limit // 2:
+            self._open()
+        if blocked < self._limit:
+            return set()
+        shut = {Partition(d.record[0], d.slice.number): d.slice for d in self}
+        new = {partition: slice_ for partition, slice_ in shut.items() if partition not in self._shut}
+        if new:
+            self._sources.unassign(list(new))
+            self._shut.update(new)
+        return set(new)
+
+    def _open(self) -> None:
+        shut, self._shut = self._shut, {}
+        positions = {
+            partition: slice_.sources[partition.topic].next_offset
+            for partition, slice_ in shut.items()
+            if slice_.phase is Phase.SERVING
+        }
+        if positions:
+            self._sources.assign(positions)
+
+    def surplus(self, now: float) -> list[Surplus]:
+        """Take out what is beyond the limit: first what is due last, and of that the youngest.
+
+        For a worker that can keep it elsewhere; where sources are shut already, half of the limit is left.
+        """
+        most = self._limit // 2 if self._shut else self._limit
+        if self._amount <= most:
+            return []
+        found: list[Surplus] = []
+        due = {place: place.gate.reopens(place.cause, now) for place in self._queues}
+        for place in sorted(due, key=lambda place: -inf if (at := due[place]) is None else -at):
+            queue = self._queues[place]
+            while queue and self._amount > most:
+                found.append(Surplus(queue.pop(), due[place]))
+                self._amount -= 1
+            if not queue:
+                del self._queues[place]
+        return found
+
+    def forget(self, numbers: Collection[int]) -> None:
+        """These slices are dropped: what waited of them is found where it lies."""
+        if self._amount:
+            self._take_out(lambda delivery: delivery.slice.number in numbers)
+        self._shut = {partition: slice_ for partition, slice_ in self._shut.items() if partition.number not in numbers}
