@@ -19,6 +19,7 @@ GOOD = (True, "alive")
 # closed by the catalogue, the group or the router; anything that a message's content decides would be wrong here
 LABELS = {
     "command_type",
+    "dependency",
     "gate",
     "handler",
     "http_request_method",
@@ -32,6 +33,7 @@ LABELS = {
     "python",
     "reason",
     "service",
+    "state",
     "topic",
     "version",
 }

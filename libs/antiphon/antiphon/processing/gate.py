@@ -16,6 +16,7 @@ class Gate(ABC):
     """
 
     name: ClassVar[str]  # as metrics show it
+    declared: bool = True  # whether it can hold anything back at all
 
     @abstractmethod
     def cause(self, delivery: Delivery, now: float) -> Hashable | None:

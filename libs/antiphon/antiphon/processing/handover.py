@@ -98,6 +98,7 @@ class Handover:
         return None
 
     def _hold(self, place: Place, delivery: Delivery, now: float) -> None:
+        self._parts.settlement.counts["held_back", place.gate.name] += 1
         self._waiting.add(place, delivery)
         reopens = place.gate.reopens(place.cause, now)
         if reopens is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from operator import itemgetter
 
-from antiphon.metrics import GATES, Metrics
+from antiphon.metrics import BREAKER_STATES, GATES, Metrics
 from antiphon.processing.batch import Commit, Outcome
+from antiphon.processing.breakers import Breakers
 from antiphon.processing.following import FollowedControl
 from antiphon.processing.ownership import Slices
 from antiphon.processing.pausing import Pausing
@@ -25,6 +26,7 @@ LABELS = {
     "dead_letters": ("topic", "reason"),
     "messages_produced": ("topic",),
     "positions_lost": ("topic",),
+    "held_back": ("gate",),
 }
 
 
@@ -35,6 +37,7 @@ class Measures:
         self._metrics = metrics
         self._service = service
         self._next = 0.0
+        self._shown: set[str] = set()  # dependencies
         self._told = (-1, Counter(dict.fromkeys(GATES, -1)), 0)  # targets paused, waiting by gate, controls refused
 
     def commit_ended(self, commit: Commit) -> None:
@@ -86,6 +89,18 @@ class Measures:
             metrics.gauge("antiphon_waiting_records", service=service, gate=gate).set(now[1][gate])
         metrics.counter("antiphon_control_refused_total", service=service).inc(now[2] - self._told[2])
         self._told = now
+
+    def report_breakers(self, breakers: Breakers) -> None:
+        """Which are open, and what has become of them since."""
+        for name, breaker in breakers.breakers.items():
+            if not breaker.transitions and name in self._shown:
+                continue
+            self._shown.add(name)
+            gauge = self._metrics.gauge("antiphon_breaker_state", service=self._service, dependency=name)
+            gauge.set(BREAKER_STATES.index(breaker.state))
+            for state, amount in breaker.transitions.items():
+                self._metrics.counter("antiphon_breaker_transitions_total", dependency=name, state=state).inc(amount)
+            breaker.transitions.clear()
 
     def _report_counts(self, settlement: Settlement) -> None:
         counts = dict(settlement.counts)

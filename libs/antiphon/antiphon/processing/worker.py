@@ -18,6 +18,7 @@ from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
 from antiphon.processing.admission import Admission, routes
 from antiphon.processing.announced import AnnouncedSchemas, announcements
 from antiphon.processing.batch import Commit, Outcome
+from antiphon.processing.breakers import Breakers
 from antiphon.processing.commit import (
     AcknowledgedCommitter,
     Committer,
@@ -29,7 +30,7 @@ from antiphon.processing.delivery import Delivery, Desk
 from antiphon.processing.following import FollowedControl
 from antiphon.processing.group_offsets import GroupOffsets
 from antiphon.processing.handover import Handover, HandoverParts
-from antiphon.processing.heartbeats import Heartbeats
+from antiphon.processing.heartbeats import Condition, Heartbeats
 from antiphon.processing.held import Unjudged
 from antiphon.processing.lag import Lag
 from antiphon.processing.measures import Measures
@@ -37,11 +38,12 @@ from antiphon.processing.options import WorkerOptions, WorkerParts
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.ownership import Slices
 from antiphon.processing.pausing import Pausing
+from antiphon.processing.rates import Rates
 from antiphon.processing.restore import slice_topics
 from antiphon.processing.settlement import Identity, Settlement
 from antiphon.processing.sightings import Sightings
 from antiphon.processing.slice import Phase, Slice
-from antiphon.processing.waiting import Waiting
+from antiphon.processing.waiting import Surplus, Waiting
 
 log = logging.getLogger(__name__)
 __all__ = ["Worker", "WorkerOptions", "WorkerParts", "slice_topics"]
@@ -83,7 +85,12 @@ class Worker:
         self._pausing = Pausing(app, names)
         self._waiting = Waiting(self._sources, min(options.held, options.in_flight // 2))
         handover = HandoverParts(self._settlement, self._sightings, executor, self._waiting)
-        self._handover = Handover([self._pausing], handover)
+        handlers = [*app.commands, *app.events]
+        self._breakers = Breakers(handlers)
+        self._rates = Rates(handlers, lambda: len(self.serving) / installation.partitions, parts.clock.now())
+        self._handover = Handover(
+            [gate for gate in (self._pausing, self._breakers, self._rates) if gate.declared], handover
+        )
         self._slices = Slices(topics, self._admin, self._restoring, self._sources, options.window)
         self._lag = Lag(self._admin, parts.metrics)
         self._committing: Commit | None = None
@@ -126,6 +133,7 @@ class Worker:
         self._beat(now)
         self._lag.step(now, self._slices)
         self._measures.report(now, self._settlement, self._slices)
+        self._measures.report_breakers(self._breakers)
         self._measures.report_control(self._pausing, self._waiting, self._control)
         return self._pause(now)
 
@@ -160,10 +168,11 @@ class Worker:
                 self._parts.executor.commit(self._committer.prepare)
 
     def _beat(self, now: float, *, stopped: bool = False) -> None:
-        paused = self._pausing.switches.targets
-        self._heartbeats.beat(
-            self._sightings, self._settlement, now, in_flight=self._load, paused=paused, stopped=stopped
-        )
+        paused, breakers = self.paused, self.breakers
+        if stopped or self._heartbeats.due(now, (paused, breakers)):
+            backlog = self._lag.backlog(self._topics.commands, self._slices)
+            condition = Condition(self._load, paused, breakers, backlog)
+            self._heartbeats.beat(self._sightings, self._settlement, now, condition, stopped=stopped)
 
     def _pause(self, now: float) -> float:
         if self._settlement.ready or self._ended or (self._taken and not self._pausing.switches.service):
@@ -400,6 +409,20 @@ class Worker:
     def waiting(self) -> int:
         """How many records wait here at a gate."""
         return len(self._waiting)
+
+    @property
+    def breakers(self) -> dict[str, str]:
+        """The state of each dependency whose breaker is not closed."""
+        return dict(self._breakers.states)
+
+    @property
+    def buckets(self) -> int:
+        """How many rates are kept account of, by handler and tenant."""
+        return len(self._rates)
+
+    def surplus(self) -> list[Surplus]:
+        """Take out what waits at gates beyond the limit, to be kept elsewhere."""
+        return self._waiting.surplus(self._parts.clock.now())
 
     @property
     def refused_controls(self) -> int:
