@@ -217,7 +217,8 @@ def test_what_waits_for_a_dependency_is_bounded_and_nothing_of_it_is_lost() -> N
         world.turn(1, seconds=0.001)
     assert 10 <= worker.waiting <= 40
     crm.down = None
-    world.until(lambda: len(world.settled()) == 205, "all are settled", rounds=5000)
+    world.until(lambda: len(crm.calls) == 205 and worker.waiting == 0, "all are called", rounds=5000)
+    world.until(lambda: len(world.settled()) == 205, "all are settled")
     assert max(crm.calls.values()) <= 2
 
 

@@ -97,7 +97,9 @@ def test_everything_over_the_rate_is_handled_later_once_and_others_do_not_wait()
     begin = world.clock.now()
     world.until(lambda: clocked.between(begin, begin + 60, "n") == 300, "the others are through", rounds=100)
     assert clocked.between(begin, begin + 60, "m") <= 60
-    world.until(lambda: len(world.settled()) == 600, "all are settled")
+    world.until(lambda: len(clocked.starts) == 600, "all are started")
+    world.turn(5)
+    assert len(world.settled()) == 600
     assert len({name for _, name, _ in clocked.starts}) == len(clocked.starts) == 600
 
 
@@ -142,9 +144,11 @@ def test_attempts_after_a_failure_count_too() -> None:
     world.serve()
     world.send(*(world.record(Mail(name=f"n{number}")) for number in range(30)))
     begin = world.clock.now()
-    world.until(lambda: len(world.settled()) == 30, "all are given up after three attempts each")
-    assert len(clocked.starts) == 90
+    world.until(lambda: len(clocked.starts) == 90, "each has been tried three times")
+    world.turn(5)
+    assert len(world.settled()) == 30
     assert world.clock.now() - begin == pytest.approx(9, rel=0.1)
+    assert {settled.attempts for settled in world.settled()} == {3}
 
 
 def test_a_quiet_time_is_good_for_a_burst_and_no_more() -> None:

@@ -45,6 +45,7 @@ class Waiting:
         self._queues: dict[Place, deque[Delivery]] = {}
         self._shut: dict[Partition, Slice] = {}
         self._amount = 0
+        self._origins: Counter[tuple[str, Slice]] = Counter()  # how many of which topic and slice wait
 
     def __len__(self) -> int:
         return self._amount
@@ -67,6 +68,7 @@ class Waiting:
         """It waits there, behind all others."""
         self._queues.setdefault(place, deque()).append(delivery)
         self._amount += 1
+        self._origins[delivery.record[0], delivery.slice] += 1
 
     def first(self, place: Place) -> Delivery | None:
         """Whose turn it is there."""
@@ -76,10 +78,16 @@ class Waiting:
     def pop(self, place: Place) -> None:
         """The first one there waits no more."""
         queue = self._queues[place]
-        queue.popleft()
-        self._amount -= 1
+        self._left(queue.popleft())
         if not queue:
             del self._queues[place]
+
+    def _left(self, delivery: Delivery) -> None:
+        self._amount -= 1
+        origin = delivery.record[0], delivery.slice
+        self._origins[origin] -= 1
+        if not self._origins[origin]:
+            del self._origins[origin]
 
     def overdue(self, now: float) -> list[Delivery]:
         """Take out those that may no longer be started, since their deadline has passed."""
@@ -91,7 +99,8 @@ class Waiting:
             gone = set(found)
             left = {place: deque(d for d in queue if d not in gone) for place, queue in self._queues.items()}
             self._queues = {place: queue for place, queue in left.items() if queue}
-            self._amount -= len(found)
+            for delivery in found:
+                self._left(delivery)
         return found
 
     def reopens(self, now: float) -> float:
@@ -101,25 +110,26 @@ class Waiting:
 
     # -- bounds --------------------------------------------------------------------------------------------------
 
-    @property
-    def _blocked(self) -> int:
-        """Records that wait, and those that wait behind their keys."""
-        return sum(1 + delivery.slice.queues.behind(delivery.key) for delivery in self)
+    def _blocks(self, places: int) -> bool:
+        """Whether so many records or more wait here or behind the keys of these."""
+        if self._amount >= places:
+            return True
+        slices = {slice_ for _, slice_ in self._origins}
+        if self._amount + sum(slice_.queues.waiting for slice_ in slices) < places:
+            return False
+        return sum(1 + delivery.slice.queues.behind(delivery.key) for delivery in self) >= places
 
     def bound(self, load: int) -> set[Partition]:
         """Shut sources when `load` records are in flight and too many of them wait, and open them again later.
 
         Returns those that have been shut just now: what was taken of them is to be dropped, it is read again.
         """
-        if not self._shut and (not self._amount or load < self._limit):
-            return set()
-        blocked = self._blocked
-        if self._shut and blocked <= self._limit // 2:
+        if self._shut and not self._blocks(self._limit // 2 + 1):
             self._open()
-        if blocked < self._limit:
+        if load < self._limit or not self._amount or not self._blocks(self._limit):
             return set()
-        shut = {Partition(d.record[0], d.slice.number): d.slice for d in self}
-        new = {partition: slice_ for partition, slice_ in shut.items() if partition not in self._shut}
+        new = {Partition(topic, slice_.number): slice_ for topic, slice_ in self._origins}
+        new = {partition: slice_ for partition, slice_ in new.items() if partition not in self._shut}
         if new:
             self._sources.unassign(list(new))
             self._shut.update(new)
@@ -149,7 +159,7 @@ class Waiting:
             queue = self._queues[place]
             while queue and self._amount > most:
                 found.append(Surplus(queue.pop(), due[place]))
-                self._amount -= 1
+                self._left(found[-1].delivery)
             if not queue:
                 del self._queues[place]
         return found
