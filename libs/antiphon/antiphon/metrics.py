@@ -98,6 +98,7 @@ TABLE: tuple[Metric, ...] = (
     _gauge("projection_lag_records", "Records between the read side and the end of the log", "topic"),
     _counter("projected_records", "Records read by the read side, by what it made of them", outcome=PROJECTED),
     _counter("commands_submitted", "Commands accepted by the gateway", "command_type"),
+    _counter("commands_refused", "Commands that the gateway did not take, since too many wait", "service"),
     Metric(
         "http_server_request_duration_seconds",
         "histogram",

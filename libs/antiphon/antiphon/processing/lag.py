@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
 from antiphon.broker import Admin, Partition
@@ -42,15 +42,13 @@ class Lag:
             else:
                 raise error
 
-    def backlog(self, topic: str, slices: Slices) -> int:
-        """How many records of a topic are not settled, as of the last answer: what was not read, and what is in memory.
-
-        One that takes long counts as one, however many behind it are finished.
-        """
+    def backlog(self, slices: Slices, wanted: Callable[[str], bool]) -> int:
+        """How many records of these topics are not settled: what was not read as of the last answer, and what is in
+        memory. One that takes long counts as one, however many behind it are finished."""
         found = 0
         for number, slice_ in slices.owned.items():
-            source = slice_.sources.get(topic)
-            if source is not None:
+            for topic in filter(wanted, slice_.sources):
+                source = slice_.sources[topic]
                 unread = self._ends.get(Partition(topic, number), 0) - source.next_offset
                 found += max(0, unread) + source.unfinished
         return found

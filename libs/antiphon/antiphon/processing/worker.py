@@ -92,6 +92,7 @@ class Worker:
             [gate for gate in (self._pausing, self._breakers, self._rates) if gate.declared], handover
         )
         self._slices = Slices(topics, self._admin, self._restoring, self._sources, options.window)
+        self._is_command_topic = names.is_command_topic
         self._lag = Lag(self._admin, parts.metrics)
         self._committing: Commit | None = None
         self._taken: deque[Record] = deque()  # taken and not admitted
@@ -170,7 +171,7 @@ class Worker:
     def _beat(self, now: float, *, stopped: bool = False) -> None:
         paused, breakers = self.paused, self.breakers
         if stopped or self._heartbeats.due(now, (paused, breakers)):
-            backlog = self._lag.backlog(self._topics.commands, self._slices)
+            backlog = self._lag.backlog(self._slices, self._is_command_topic)
             condition = Condition(self._load, paused, breakers, backlog)
             self._heartbeats.beat(self._sightings, self._settlement, now, condition, stopped=stopped)
 
