@@ -12,12 +12,15 @@ import pytest
 from antiphon import App, Command, Context, Dependency, DependencyDown, Permanent, Retry
 from antiphon.envelope import rfc3339
 from antiphon.errors import HandlerTimeout
+from antiphon.processing.waits import WaitLimits
 from antiphon.processing.worker import Worker
 from antiphon.telemetry.prometheus import PrometheusMetrics
 from tests.processing.manual_executor import ManualExecutor
+from tests.processing.test_cancels import cancel_record
 from tests.processing.test_heartbeats import signs
 from tests.processing.world import World
 
+UNWANTED = "5f3c0a86-6a0d-4d0a-9b4e-6c2a6a0f4a11"
 CRM = Dependency("crm", failures=5, window="30s", open_for="60s", probes=3, on=(ConnectionError,))
 
 
@@ -233,7 +236,8 @@ def test_a_deadline_that_passes_while_it_waits_is_answered_in_time() -> None:
     assert [(found.status, found.attempts) for found in world.settled()] == [("timed_out", 0)]
 
 
-def test_another_owner_finds_what_waited() -> None:
+@pytest.mark.promise("S2-29")
+def test_another_owner_finds_what_waited_with_its_attempts() -> None:
     crm = Crm()
     world, worker = made(crm)
     trip(world, crm)
@@ -243,18 +247,58 @@ def test_another_owner_finds_what_waited() -> None:
     world.workers.pop().close(1)
     world.worker(selling(crm))
     world.until(lambda: len(world.settled()) == 15, "all are settled by a replica that knows nothing of it")
+    assert {crm.attempts[f"first-{number}"] for number in range(5)} == {2}
+    assert {crm.attempts[f"n{number}"] for number in range(10)} == {1}
 
 
-def test_the_surplus_is_handed_back_the_latest_due_and_the_youngest_first() -> None:
+def test_beyond_the_limit_what_has_been_tried_waits_in_the_state() -> None:
     crm = Crm()
-    world, worker = made(crm, held=10)
+    app = selling(crm)
+    world = World(app, partitions=1)
+    worker = world.worker(app, waits=WaitLimits(held=10))
+    world.serve()
     trip(world, crm)
-    world.send(*(world.record(Enter(name=f"n{number}")) for number in range(3)))
-    world.until(lambda: worker.waiting == 8, "all wait")
-    assert worker.surplus() == []
-    world.send(*(world.record(Enter(name=f"m{number}")) for number in range(4)))
-    world.until(lambda: worker.waiting == 12, "all wait")
-    surplus = worker.surplus()
-    assert [found.delivery.key for found in surplus] == [b"m3", b"m2"]
-    assert all(found.due is not None and 55 < found.due - world.clock.now() <= 60 for found in surplus)
-    assert worker.waiting == 10
+    world.until(lambda: worker.waiting == 5, "all that has been tried waits")
+    for number in range(8):
+        world.send(world.record(Enter(name=f"n{number}")))
+        world.turn(2)
+    world.until(lambda: worker.waiting == 10, "three of these are there no more", rounds=100)
+    crm.down = None
+    world.turn(60, seconds=1.0)
+    world.until(lambda: len(world.settled()) == 13, "all are settled")
+    assert {crm.attempts[f"first-{number}"] for number in range(5)} == {2}
+    assert max(crm.calls.values()) == 2
+
+
+def test_what_has_never_been_tried_keeps_its_place_in_its_key() -> None:
+    crm = Crm()
+    app = selling(crm)
+    world = World(app, partitions=1)
+    worker = world.worker(app, waits=WaitLimits(held=4))
+    world.serve()
+    trip(world, crm)
+    order: list[str] = []
+    crm.call = lambda name, attempt: order.append(name)  # type: ignore[method-assign]
+    for number in range(12):
+        world.send(world.record(Enter(name=f"n{number}"), key="one"))
+        world.turn(5)
+    world.turn(100)
+    assert order == []
+    assert worker.waiting < 12
+    world.until(lambda: len(world.settled()) == 17, "all are settled", rounds=5000)
+    assert [name for name in order if name.startswith("n")] == [f"n{number}" for number in range(12)]
+
+
+def test_what_is_cancelled_while_it_waits_ends_at_once_and_is_never_called() -> None:
+    crm = Crm()
+    world, worker = made(crm)
+    trip(world, crm)
+    world.send(world.record(Enter(name="unwanted"), ce_id=UNWANTED))
+    world.until(lambda: worker.waiting == 6, "it waits")
+    world.send(cancel_record(world, UNWANTED, "unwanted"))
+    world.until(lambda: [found.status for found in world.settled()] == ["cancelled"], "it is cancelled", rounds=50)
+    crm.down = None
+    world.turn(60, seconds=1.0)
+    world.until(lambda: len(world.settled()) == 6, "all are settled")
+    assert crm.calls["unwanted"] == 0
+    assert worker.waiting == 0

@@ -10,7 +10,7 @@ from antiphon.processing.delivery import Delivery
 
 
 class Gate(ABC):
-    """Judges deliveries and keeps none: `processing/waiting.py` does, so that what waits is bounded in one place.
+    """Judges deliveries and keeps none: `processing/gate_queues.py` does, so that what waits is bounded in one place.
 
     A delivery starts when no gate has a cause against it. Gates are asked one after another, and only then told.
     """

@@ -9,13 +9,14 @@ from math import inf
 from antiphon.executor import Executor
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.gate import Gate
+from antiphon.processing.gate_queues import GateQueues, Place
 from antiphon.processing.settlement import Settlement
 from antiphon.processing.sightings import Sightings
 from antiphon.processing.slice import Phase
-from antiphon.processing.waiting import Place, Waiting
 
 LOOK = 0.005  # seconds between two looks at what waits, at least
-OVERDUE = 1.0  # seconds between two looks for deadlines that have passed at a gate
+AGAIN = 30.0  # seconds in the state for what nobody knows when it may start
+SWEEP = 1.0  # seconds between two looks for what is to wait here no longer: it is too late, or there is too much
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class HandoverParts:
     settlement: Settlement
     sightings: Sightings
     executor: Executor
-    waiting: Waiting
+    keeps_state: bool
+    queues: GateQueues
 
 
 class Handover:
@@ -34,9 +36,10 @@ class Handover:
     def __init__(self, gates: Sequence[Gate], parts: HandoverParts) -> None:
         self._gates = tuple(gates)
         self._parts = parts
-        self._waiting = parts.waiting
+        self._queues = parts.queues
+        self._keeps_state = parts.keeps_state
         self._look_at = inf
-        self._overdue_at = 0.0
+        self._sweep_at = 0.0
         self.running = 0  # deliveries that the executor has
 
     def look(self) -> None:
@@ -46,7 +49,7 @@ class Handover:
     @property
     def next_look(self) -> float:
         """When it is to be looked at again (infinity: when something has changed)."""
-        return self._look_at if self._waiting else inf
+        return self._look_at if self._queues else inf
 
     def ended(self, now: float) -> list[Delivery]:
         """What the executor gives back."""
@@ -64,12 +67,12 @@ class Handover:
     def start(self, now: float, *, draining: bool) -> None:
         """Begin attempts of what has waited long enough, then of what is ready."""
         start: list[Delivery] = []
-        if self._waiting and not draining:
+        if self._queues and not draining:
             self._release(now, start)
         settlement = self._parts.settlement
         ready, settlement.ready = settlement.ready, []
         for delivery in ready:
-            if delivery.slice.phase is not Phase.SERVING or (draining and not delivery.step):
+            if delivery.slice.phase is not Phase.SERVING or (draining and not delivery.step) or delivery.ended:
                 continue  # not begun: another owner will find it where it lies
             if delivery.overdue(now):
                 settlement.expire(delivery, now)
@@ -83,6 +86,12 @@ class Handover:
             self.running += len(start)
             self._parts.sightings.watch(start)
             self._parts.executor.handle(start)
+
+    def hand_on(self, numbers: set[int], now: float) -> None:
+        """These slices go to another owner: what has been tried waits in their state, with its attempts."""
+        if self._keeps_state:
+            for delivery in self._queues.tried(numbers):
+                self._parts.settlement.defer(delivery, now, now)  # what holds it back here may not do so there
 
     def _begin(self, delivery: Delivery, now: float, start: list[Delivery]) -> None:
         for gate in self._gates:
@@ -99,30 +108,36 @@ class Handover:
 
     def _hold(self, place: Place, delivery: Delivery, now: float) -> None:
         self._parts.settlement.counts["held_back", place.gate.name] += 1
-        self._waiting.add(place, delivery)
+        self._queues.add(place, delivery)
         reopens = place.gate.reopens(place.cause, now)
         if reopens is not None:
             self._look_at = min(self._look_at, max(reopens, now + LOOK))
 
     def _release(self, now: float, start: list[Delivery]) -> None:
-        if now >= self._overdue_at:
-            self._overdue_at = now + OVERDUE
-            for late in self._waiting.overdue(now):
-                self._parts.settlement.expire(late, now)
+        if now >= self._sweep_at:
+            self._sweep_at = now + SWEEP
+            for late in self._queues.overdue(now):
+                if not late.ended:
+                    self._parts.settlement.expire(late, now)
+            if self._keeps_state:
+                for delivery, due in self._queues.surplus(now):
+                    self._parts.settlement.defer(delivery, now + AGAIN if due is None else due, now)
         if now < self._look_at:
             return
-        for place in self._waiting.places():
+        for place in self._queues.places():
             self._release_from(place, now, start)
-        self._look_at = max(self._waiting.reopens(now), now + LOOK)
+        self._look_at = max(self._queues.reopens(now), now + LOOK)
 
     def _release_from(self, place: Place, now: float, start: list[Delivery]) -> None:
         """In order, until the first one that has to wait on."""
-        while (delivery := self._waiting.first(place)) is not None:
-            held = self._holding(delivery, now)
+        while (delivery := self._queues.first(place)) is not None:
+            held = None if delivery.ended else self._holding(delivery, now)
             if held == place:
                 return
-            self._waiting.pop(place)
+            self._queues.pop(place)
+            if delivery.ended:  # cancelled while it waited
+                continue
             if held is None:
                 self._begin(delivery, now, start)
             else:
-                self._waiting.add(held, delivery)
+                self._queues.add(held, delivery)

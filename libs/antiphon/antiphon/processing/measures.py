@@ -9,11 +9,11 @@ from antiphon.metrics import BREAKER_STATES, GATES, Metrics
 from antiphon.processing.batch import Commit, Outcome
 from antiphon.processing.breakers import Breakers
 from antiphon.processing.following import FollowedControl
+from antiphon.processing.gate_queues import GateQueues
 from antiphon.processing.ownership import Slices
 from antiphon.processing.pausing import Pausing
 from antiphon.processing.settlement import Settlement
 from antiphon.processing.slice import Phase
-from antiphon.processing.waiting import Waiting
 
 INTERVAL = 0.5  # seconds between two reports
 
@@ -24,6 +24,7 @@ LABELS = {
     "handler_retries": ("handler",),
     "handler_timeouts": ("handler",),
     "dead_letters": ("topic", "reason"),
+    "dead_letters_closed": ("outcome",),
     "messages_produced": ("topic",),
     "positions_lost": ("topic",),
     "held_back": ("gate",),
@@ -74,14 +75,18 @@ class Measures:
         metrics.gauge("antiphon_ledger_ids", service=service).set(ids)
         entries = sum(len(slice_.entries) for slice_ in owned)
         metrics.gauge("antiphon_state_entries", service=service).set(entries)
+        waiting = sum(len(slice_.waiting) for slice_ in owned)
+        metrics.gauge("antiphon_waiting_in_state", service=service).set(waiting)
+        parked = sum(len(slice_.parked) for slice_ in owned)
+        metrics.gauge("antiphon_parked_keys", service=service).set(parked)
         for phase in (Phase.RESTORING, Phase.STARTING, Phase.SERVING):
             amount = sum(1 for slice_ in owned if slice_.phase is phase)
             metrics.gauge("antiphon_slices", service=service, phase=phase.value).set(amount)
 
-    def report_control(self, pausing: Pausing, waiting: Waiting, control: FollowedControl) -> None:
+    def report_control(self, pausing: Pausing, queues: GateQueues, control: FollowedControl) -> None:
         """What is paused, what waits for it, and what could not be understood."""
         metrics, service = self._metrics, self._service
-        now = (len(pausing.switches.targets), waiting.by_gate(), control.refused)
+        now = (len(pausing.switches.targets), queues.by_gate(), control.refused)
         if now == self._told:
             return
         metrics.gauge("antiphon_paused_targets", service=service).set(now[0])

@@ -12,6 +12,7 @@ from antiphon.metrics import Metrics
 from antiphon.processing.commit import CommitLimits
 from antiphon.processing.ledger import LedgerWindow
 from antiphon.processing.outbound import Limits
+from antiphon.processing.waits import WaitLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,6 @@ class WorkerOptions:
 
     replica: str = "replica"
     in_flight: int = 2000  # admitted and not committed; nothing more is taken beyond it
-    held: int = 1000  # of these: so many may wait in memory for what holds them back, at most half of all
     intake: int = 500  # records read at a time
     batch: int = 1000  # settled records of one commit
     # how long a batch waits for handlers that still run: the more there are the sooner another one ends, and a
@@ -34,6 +34,7 @@ class WorkerOptions:
     limits: Limits = field(default_factory=Limits)
     window: LedgerWindow = field(default_factory=LedgerWindow)
     commit: CommitLimits = field(default_factory=CommitLimits)
+    waits: WaitLimits = field(default_factory=WaitLimits)
 
 
 @dataclass(frozen=True, slots=True)

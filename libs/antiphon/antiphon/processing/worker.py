@@ -19,6 +19,7 @@ from antiphon.processing.admission import Admission, routes
 from antiphon.processing.announced import AnnouncedSchemas, announcements
 from antiphon.processing.batch import Commit, Outcome
 from antiphon.processing.breakers import Breakers
+from antiphon.processing.cancels import FollowedCancels
 from antiphon.processing.commit import (
     AcknowledgedCommitter,
     Committer,
@@ -28,22 +29,23 @@ from antiphon.processing.commit import (
 from antiphon.processing.committing import Suspicion, close_batch
 from antiphon.processing.delivery import Delivery, Desk
 from antiphon.processing.following import FollowedControl
+from antiphon.processing.gate_queues import GateQueues
 from antiphon.processing.group_offsets import GroupOffsets
 from antiphon.processing.handover import Handover, HandoverParts
 from antiphon.processing.heartbeats import Condition, Heartbeats
-from antiphon.processing.held import Unjudged
+from antiphon.processing.held import Due, Unjudged
 from antiphon.processing.lag import Lag
 from antiphon.processing.measures import Measures
 from antiphon.processing.options import WorkerOptions, WorkerParts
 from antiphon.processing.outbound import Outbound
-from antiphon.processing.ownership import Slices
+from antiphon.processing.ownership import SliceIntakes, Slices
 from antiphon.processing.pausing import Pausing
 from antiphon.processing.rates import Rates
 from antiphon.processing.restore import slice_topics
-from antiphon.processing.settlement import Identity, Settlement
+from antiphon.processing.settlement import Settlement
 from antiphon.processing.sightings import Sightings
 from antiphon.processing.slice import Phase, Slice
-from antiphon.processing.waiting import Surplus, Waiting
+from antiphon.processing.telling import Identity
 
 log = logging.getLogger(__name__)
 __all__ = ["Worker", "WorkerOptions", "WorkerParts", "slice_topics"]
@@ -65,8 +67,8 @@ class Worker:
         names, broker, executor = installation.names, parts.broker, parts.executor
         identity = Identity(app.service, options.replica, self._transactional)
         outbound = Outbound(parts.codec, names, app.service, options.limits)
-        self._settlement = Settlement(identity, outbound)
         self._suspicion = Suspicion()
+        self._settlement = Settlement(identity, outbound, self._suspicion, options.waits)
         self._sightings = Sightings(broker, outbound, identity)
         desk = Desk(parts.codec, outbound, self._transactional, self._sightings.progressed)
         self._admission = Admission(routes(app), desk, self._settlement, self._suspicion, installation.partitions)
@@ -83,15 +85,19 @@ class Worker:
         self._control_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
         self._control = FollowedControl(names.control, self._admin, self._control_read)
         self._pausing = Pausing(app, names)
-        self._waiting = Waiting(self._sources, min(options.held, options.in_flight // 2))
-        handover = HandoverParts(self._settlement, self._sightings, executor, self._waiting)
+        self._at_gates = GateQueues(self._sources, min(options.waits.held, options.in_flight // 2))
+        handover = HandoverParts(self._settlement, self._sightings, executor, self._transactional, self._at_gates)
         handlers = [*app.commands, *app.events]
         self._breakers = Breakers(handlers)
         self._rates = Rates(handlers, lambda: len(self.serving) / installation.partitions, parts.clock.now())
         self._handover = Handover(
             [gate for gate in (self._pausing, self._breakers, self._rates) if gate.declared], handover
         )
-        self._slices = Slices(topics, self._admin, self._restoring, self._sources, options.window)
+        self._cancels_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
+        self._cancels = FollowedCancels(names.cancels, self._admin, self._cancels_read, parts.codec)
+        self._slices = Slices(
+            topics, self._admin, SliceIntakes(self._restoring, self._sources, self._cancels), options.window
+        )
         self._is_command_topic = names.is_command_topic
         self._lag = Lag(self._admin, parts.metrics)
         self._committing: Commit | None = None
@@ -135,13 +141,15 @@ class Worker:
         self._lag.step(now, self._slices)
         self._measures.report(now, self._settlement, self._slices)
         self._measures.report_breakers(self._breakers)
-        self._measures.report_control(self._pausing, self._waiting, self._control)
+        self._measures.report_control(self._pausing, self._at_gates, self._control)
         return self._pause(now)
 
     def _read_platform_topics(self) -> None:
         try:
             self._schemas.step()
             self._follow_control()
+            for slice_, message_id in self._cancels.step():
+                self._admission.cancel(slice_, message_id, self.last_turn)
             if self._committer.prepared and self._control.caught_up:
                 self._slices.restore(self._started)
             elif not self._committer.prepared:
@@ -152,7 +160,8 @@ class Worker:
             log.warning("%s: it is read from its start again", lost)
             self._schemas.again(lost.topic)
             self._control.again(lost.topic)
-            self._again([number for number in self._slices.restoring_from(lost.topic) if number == lost.partition])
+            if lost.topic == self._cancels.topic or lost.partition in self._slices.restoring_from(lost.topic):
+                self._again({lost.partition} & self._slices.owned.keys())
         except BrokerError as error:
             log.warning("reading failed and is tried again: %s", error)
 
@@ -213,6 +222,8 @@ class Worker:
         for slice_, item in self._settlement.held.due(now):
             if isinstance(item, Unjudged):
                 self._settlement.ready += self._admission.again(slice_, item.record, now, item.since)
+            elif isinstance(item, Due):
+                self._settlement.ready += self._admission.resume(slice_, item.key, now)
             else:
                 self._settlement.ready.append(item)
 
@@ -236,7 +247,7 @@ class Worker:
         return self._slices.in_flight + len(self._settlement.batch.inputs) + under_way
 
     def _bound_waiting(self) -> None:
-        shut = self._waiting.bound(self._load)
+        shut = self._at_gates.bound(self._load)
         if shut:
             self._taken = deque(record for record in self._taken if (record[0], record[1]) not in shut)
 
@@ -322,6 +333,9 @@ class Worker:
                 return
         for slice_ in starting:
             self._slices.serve(slice_)
+            self._settlement.waits.awaken(slice_)
+            for message_id in list(slice_.cancelled):
+                self._admission.cancel(slice_, message_id, self.last_turn)
             self._measures.restored(self._parts.clock.now() - slice_.since)
 
     def _again(self, numbers: Collection[int]) -> None:
@@ -332,7 +346,8 @@ class Worker:
     def _drop(self, numbers: Collection[int]) -> None:
         self._slices.drop(numbers)
         gone = set(numbers)
-        self._waiting.forget(gone)
+        self._at_gates.forget(gone)
+        self._settlement.held.forget()
         self._taken = deque(record for record in self._taken if record[1] not in gone)
         self._offsets.forget(gone)
 
@@ -351,6 +366,8 @@ class Worker:
     def revoked(self, partitions: Collection[int]) -> None:
         self._measures.rebalanced("revoked")
         self._end_commit(self._options.revoke_budget)
+        self._settlement.hand_on(set(partitions), self.last_turn)
+        self._handover.hand_on(set(partitions), self.last_turn)
         self._close_batch(self.last_turn, at_once=True)
         self._end_commit(self._options.revoke_budget)
         if not self._transactional:
@@ -409,7 +426,7 @@ class Worker:
     @property
     def waiting(self) -> int:
         """How many records wait here at a gate."""
-        return len(self._waiting)
+        return len(self._at_gates)
 
     @property
     def breakers(self) -> dict[str, str]:
@@ -420,10 +437,6 @@ class Worker:
     def buckets(self) -> int:
         """How many rates are kept account of, by handler and tenant."""
         return len(self._rates)
-
-    def surplus(self) -> list[Surplus]:
-        """Take out what waits at gates beyond the limit, to be kept elsewhere."""
-        return self._waiting.surplus(self._parts.clock.now())
 
     @property
     def refused_controls(self) -> int:
@@ -448,7 +461,7 @@ class Worker:
         except BrokerError as error:
             log.warning("the group could not be left: %s", error)
         ended = self._parts.executor.close(timeout)
-        for intake in (self._sources, self._restoring, self._schemas_read, self._control_read):
+        for intake in (self._sources, self._restoring, self._schemas_read, self._control_read, self._cancels_read):
             intake.close()
         self._beat(self._parts.clock.now(), stopped=True)
         self._sightings.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Hashable, Iterator
+from itertools import islice
 from math import inf
 from typing import NamedTuple
 
@@ -27,13 +28,13 @@ class Place(NamedTuple):
 
 
 class Surplus(NamedTuple):
-    """A delivery that waits here no longer, since too many do; `due` is when its gate may let it through, if known."""
+    """A delivery that waits here no longer; `due` is when its gate may let it through, None if that is not known."""
 
     delivery: Delivery
     due: float | None
 
 
-class Waiting:
+class GateQueues:
     """The deliveries of one worker that wait at gates, and the sources that are not read meanwhile.
 
     `limit`: so many may wait, together with the records behind their keys, before sources are shut.
@@ -90,8 +91,8 @@ class Waiting:
             del self._origins[origin]
 
     def overdue(self, now: float) -> list[Delivery]:
-        """Take out those that may no longer be started, since their deadline has passed."""
-        return self._take_out(lambda delivery: delivery.overdue(now))
+        """Take out those that may no longer be started: their deadline has passed, or they have ended meanwhile."""
+        return self._take_out(lambda delivery: delivery.ended or delivery.overdue(now))
 
     def _take_out(self, wanted: Callable[[Delivery], bool]) -> list[Delivery]:
         found = [delivery for delivery in self if wanted(delivery)]
@@ -146,26 +147,31 @@ class Waiting:
             self._sources.assign(positions)
 
     def surplus(self, now: float) -> list[Surplus]:
-        """Take out what is beyond the limit: first what is due last, and of that the youngest.
+        """Take out what is beyond the limit and may lose its place in its key: what has been tried before.
 
-        For a worker that can keep it elsewhere; where sources are shut already, half of the limit is left.
+        First what is due last, and of that the youngest; where sources are shut already, half of the limit is left.
         """
         most = self._limit // 2 if self._shut else self._limit
         if self._amount <= most:
             return []
-        found: list[Surplus] = []
         due = {place: place.gate.reopens(place.cause, now) for place in self._queues}
-        for place in sorted(due, key=lambda place: -inf if (at := due[place]) is None else -at):
-            queue = self._queues[place]
-            while queue and self._amount > most:
-                found.append(Surplus(queue.pop(), due[place]))
-                self._left(found[-1].delivery)
-            if not queue:
-                del self._queues[place]
-        return found
+        latest = sorted(due, key=lambda place: inf if (at := due[place]) is None else at, reverse=True)
+        tried = ((found, place) for place in latest for found in reversed(self._queues[place]) if _tried(found))
+        wanted = {delivery: due[place] for delivery, place in islice(tried, self._amount - most)}
+        self._take_out(wanted.__contains__)
+        return [Surplus(delivery, at) for delivery, at in wanted.items()]
+
+    def tried(self, numbers: Collection[int]) -> list[Delivery]:
+        """Take out all of these slices that has been tried before."""
+        return self._take_out(lambda delivery: delivery.slice.number in numbers and _tried(delivery))
 
     def forget(self, numbers: Collection[int]) -> None:
         """These slices are dropped: what waited of them is found where it lies."""
         if self._amount:
             self._take_out(lambda delivery: delivery.slice.number in numbers)
         self._shut = {partition: slice_ for partition, slice_ in self._shut.items() if partition.number not in numbers}
+
+
+def _tried(delivery: Delivery) -> bool:
+    """The order of a key is that of first attempts, but for `ordered` classes: these park it once it has been tried."""
+    return delivery.attempt > 0 or (delivery.entry is not None and not delivery.route.message.ordered)
