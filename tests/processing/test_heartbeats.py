@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from antiphon.control import EVERYTHING, ReplicaSeen
-from antiphon.controls import Load
+from antiphon.declarations import Load
 from tests.processing.messages import Count, Look, counting
 from tests.processing.test_pausing import declare, paused, switch
 from tests.processing.world import World

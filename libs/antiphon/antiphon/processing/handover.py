@@ -70,8 +70,9 @@ class Handover:
         if self._queues and not draining:
             self._release(now, start)
         settlement = self._parts.settlement
-        ready, settlement.ready = settlement.ready, []
-        for delivery in ready:
+        crashes, ready = settlement.crashes, settlement.ready
+        settlement.ready = []
+        for delivery in [*crashes.sort(ready), *crashes.step(now)] if ready or crashes.waiting else ():
             if delivery.slice.phase is not Phase.SERVING or (draining and not delivery.step) or delivery.ended:
                 continue  # not begun: another owner will find it where it lies
             if delivery.overdue(now):
@@ -137,7 +138,9 @@ class Handover:
             self._queues.pop(place)
             if delivery.ended:  # cancelled while it waited
                 continue
-            if held is None:
+            if held is None and delivery.slice.wary:  # it is to be noted, perhaps again, before it runs
+                self._parts.settlement.ready.append(delivery)
+            elif held is None:
                 self._begin(delivery, now, start)
             else:
                 self._queues.add(held, delivery)

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from antiphon.app import App
-from antiphon.controls import Controls
+from antiphon.declarations import Controls
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.gate import Gate
 from antiphon.topics import TopicNames
