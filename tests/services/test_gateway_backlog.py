@@ -134,3 +134,10 @@ async def test_without_a_limit_nothing_is_refused_or_asked(tmp_path: Path) -> No
         assert (await http.post("/commands/submit", json=DATA)).status_code == 202
     assert world.looks == 0
     world.store.close()
+
+
+async def test_the_pipeline_shows_which_breakers_are_open_and_how_much_waits(world: BacklogWorld) -> None:
+    world.tell("one", 70, breakers={"crm": "open"})
+    async with world.http() as http:
+        (replica,) = (await http.get("/pipeline")).json()["replicas"]
+        assert (replica["breakers"], replica["backlog"]) == ({"crm": "open"}, 70)
