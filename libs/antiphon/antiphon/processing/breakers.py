@@ -120,6 +120,7 @@ class Breakers(Gate):
     """Every breaker of a service, by the name of its dependency."""
 
     name = "breaker"
+    listens = True
 
     def __init__(self, handlers: Iterable[Handler]) -> None:
         needed = {dependency.name: dependency for handler in handlers for dependency in handler.needs}

@@ -16,6 +16,7 @@ class Gate(ABC):
     """
 
     name: ClassVar[str]  # as metrics show it
+    listens: ClassVar[bool] = False  # whether it wants to be told of beginnings and ends
     declared: bool = True  # whether it can hold anything back at all
 
     @abstractmethod
@@ -29,7 +30,7 @@ class Gate(ABC):
     def reopens(self, cause: Hashable, now: float) -> float | None:
         """When the next one with this cause may start (seconds since 1970); None: that cannot be told yet."""
 
-    def started(self, delivery: Delivery, now: float) -> None:  # noqa: B027 - most need not know
+    def started(self, delivery: Delivery, now: float) -> None:  # noqa: B027 - not all of them listen
         """Every gate has let it through: its attempt begins."""
 
     def ended(self, delivery: Delivery, now: float) -> bool:

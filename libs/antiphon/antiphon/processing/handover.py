@@ -35,11 +35,13 @@ class Handover:
 
     def __init__(self, gates: Sequence[Gate], parts: HandoverParts) -> None:
         self._gates = tuple(gates)
+        self._told = tuple(gate for gate in gates if gate.listens)
         self._parts = parts
         self._queues = parts.queues
         self._keeps_state = parts.keeps_state
         self._look_at = inf
         self._sweep_at = 0.0
+        self._draining = False
         self.running = 0  # deliveries that the executor has
 
     def look(self) -> None:
@@ -49,7 +51,7 @@ class Handover:
     @property
     def next_look(self) -> float:
         """When it is to be looked at again (infinity: when something has changed)."""
-        return self._look_at if self._queues else inf
+        return self._look_at if self._queues and not self._draining else inf
 
     def ended(self, now: float) -> list[Delivery]:
         """What the executor gives back."""
@@ -58,7 +60,7 @@ class Handover:
             return returned
         self.running -= len(returned)
         self._parts.sightings.ended(returned)
-        for gate in self._gates:
+        for gate in self._told:
             for delivery in returned:
                 if gate.ended(delivery, now):
                     self.look()
@@ -66,6 +68,7 @@ class Handover:
 
     def start(self, now: float, *, draining: bool) -> None:
         """Begin attempts of what has waited long enough, then of what is ready."""
+        self._draining = draining
         start: list[Delivery] = []
         if self._queues and not draining:
             self._release(now, start)
@@ -95,7 +98,7 @@ class Handover:
                 self._parts.settlement.defer(delivery, now, now)  # what holds it back here may not do so there
 
     def _begin(self, delivery: Delivery, now: float, start: list[Delivery]) -> None:
-        for gate in self._gates:
+        for gate in self._told:
             gate.started(delivery, now)
         delivery.begin(now)
         start.append(delivery)
@@ -140,7 +143,8 @@ class Handover:
                 continue
             if held is None and delivery.slice.wary:  # it is to be noted, perhaps again, before it runs
                 self._parts.settlement.ready.append(delivery)
-            elif held is None:
+                return
+            if held is None:
                 self._begin(delivery, now, start)
             else:
                 self._queues.add(held, delivery)

@@ -56,6 +56,7 @@ class Rates(Gate):
     """
 
     name = "rate"
+    listens = True
 
     def __init__(self, handlers: Iterable[Handler], share: Callable[[], float], since: float) -> None:
         self.declared = any(handler.rate is not None for handler in handlers)

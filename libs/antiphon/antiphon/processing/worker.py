@@ -188,7 +188,8 @@ class Worker:
         if self._settlement.ready or self._ended or (self._taken and not self._pausing.switches.service):
             return 0.0
         pause = 0.005 if self._slices.restoring else 0.1
-        due = min(self._settlement.held.next_due or inf, self._handover.next_look)
+        held = self._settlement.held.next_due
+        due = min(inf if held is None else held, self._handover.next_look)
         pause = min(pause, max(0.0, due - now))
         if self._settlement.batch and self._committing is None:
             pause = min(pause, self._linger)
