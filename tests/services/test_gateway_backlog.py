@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from antiphon.control import ReplicaSeen
 from antiphon.telemetry.prometheus import PrometheusMetrics
+from tests.services.control_world import Installation
 from tests.services.gateway_world import DATA, GatewayWorld
+from tests.services.test_control_plane import ended, posted, submitted, until
 
 
 class BacklogWorld(GatewayWorld):
@@ -141,3 +146,27 @@ async def test_the_pipeline_shows_which_breakers_are_open_and_how_much_waits(wor
     async with world.http() as http:
         (replica,) = (await http.get("/pipeline")).json()["replicas"]
         assert (replica["breakers"], replica["backlog"]) == ({"crm": "open"}, 70)
+
+
+@pytest.mark.promise("S2-30")
+async def test_what_replicas_cannot_work_off_comes_back_to_the_gateway_and_nothing_accepted_is_lost(
+    tmp_path: Path,
+) -> None:
+    async with Installation(tmp_path, max_backlog=20).running() as (one, other):
+        await posted(one, "/pipeline/pause", {"target": "processors/handler/process_data"})
+        accepted = [await submitted(one, "process_data", {"name": f"n{number}"}) for number in range(30)]
+        await until(other, "/pipeline", lambda found: sum(r["backlog"] for r in found["replicas"]) == 30, "it is told")
+        body = {"command_type": "validate_input", "parameters": {"name": "m"}}
+        await until_answered(other, body, 503)
+        await posted(one, "/pipeline/start")
+        for command_id in accepted:
+            assert (await ended(one, command_id))["status"] == "completed"
+        await until_answered(other, body, 202)
+
+
+async def until_answered(http: httpx.AsyncClient, body: dict[str, Any], status: int) -> None:
+    """Submit it until the gateway answers so: it looks once a second, and replicas tell every five."""
+    deadline = time.monotonic() + 20
+    while (answer := await http.post("/commands/submit", json=body)).status_code != status:
+        assert time.monotonic() < deadline, answer.text
+        await asyncio.sleep(0.05)
