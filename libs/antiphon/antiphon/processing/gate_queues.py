@@ -17,6 +17,7 @@ from antiphon.broker import Partition
 from antiphon.executor import Intake
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.gate import Gate
+from antiphon.processing.held import Held
 from antiphon.processing.slice import Phase, Slice
 
 
@@ -37,11 +38,12 @@ class Surplus(NamedTuple):
 class GateQueues:
     """The deliveries of one worker that wait at gates, and the sources that are not read meanwhile.
 
-    `limit`: so many may wait, together with the records behind their keys, before sources are shut.
+    `limit`: so many may wait, together with the records behind their keys and what is `held` for a time, before sources
+    are shut.
     """
 
-    def __init__(self, sources: Intake, limit: int) -> None:
-        self._sources = sources
+    def __init__(self, sources: Intake, held: Held, limit: int) -> None:
+        self._sources, self._held = sources, held
         self._limit = max(1, limit)
         self._queues: dict[Place, deque[Delivery]] = {}
         self._shut: dict[Partition, Slice] = {}
@@ -112,20 +114,21 @@ class GateQueues:
     # -- bounds --------------------------------------------------------------------------------------------------
 
     def _blocks(self, places: int) -> bool:
-        """Whether so many records or more wait here or behind the keys of these."""
-        if self._amount >= places:
+        """Whether so many records or more wait here, behind the keys of these, or for a time."""
+        known = self._amount + len(self._held)
+        if known >= places:
             return True
         slices = {slice_ for _, slice_ in self._origins}
-        if self._amount + sum(slice_.queues.waiting for slice_ in slices) < places:
+        if known + sum(slice_.queues.waiting for slice_ in slices) < places:
             return False
-        return sum(1 + delivery.slice.queues.behind(delivery.key) for delivery in self) >= places
+        return known + sum(delivery.slice.queues.behind(delivery.key) for delivery in self) >= places
 
     def bound(self, load: int) -> set[Partition]:
         """Shut sources when `load` records are in flight and too many of them wait, and open them again later.
 
         Returns those that have been shut just now: what was taken of them is to be dropped, it is read again.
         """
-        if self._shut and not self._blocks(self._limit // 2 + 1):
+        if self._shut and not (self._amount and self._blocks(self._limit // 2 + 1)):
             self._open()
         if load < self._limit or not self._amount or not self._blocks(self._limit):
             return set()
@@ -151,7 +154,7 @@ class GateQueues:
 
         First what is due last, and of that the youngest; where sources are shut already, half of the limit is left.
         """
-        most = self._limit // 2 if self._shut else self._limit
+        most = max(0, (self._limit // 2 if self._shut else self._limit) - len(self._held))
         if self._amount <= most:
             return []
         due = {place: place.gate.reopens(place.cause, now) for place in self._queues}

@@ -85,7 +85,9 @@ class Worker:
         self._control_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
         self._control = FollowedControl(names.control, self._admin, self._control_read)
         self._pausing = Pausing(app, names)
-        self._at_gates = GateQueues(self._sources, min(options.waits.held, options.in_flight // 2))
+        self._at_gates = GateQueues(
+            self._sources, self._settlement.held, min(options.waits.held, options.in_flight // 2)
+        )
         handover = HandoverParts(self._settlement, self._sightings, executor, self._transactional, self._at_gates)
         handlers = [*app.commands, *app.events]
         self._breakers = Breakers(handlers)
