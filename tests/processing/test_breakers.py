@@ -47,10 +47,10 @@ class Crm:
             raise self.down
 
 
-def selling(crm: Crm) -> App:
+def selling(crm: Crm, dependency: Dependency = CRM) -> App:
     app = App("selling")
 
-    @app.command(needs=[CRM], retry=Retry("1s", "1s", "1s"))
+    @app.command(needs=[dependency], retry=Retry("1s", "1s", "1s"))
     async def enter(command: Enter, ctx: Context) -> None:
         crm.call(command.name, ctx.attempt)
 
@@ -151,6 +151,23 @@ def test_other_errors_do_not_count(error: Exception) -> None:
     world, worker = made(crm)
     world.send(*(world.record(Enter(name=f"n{number}")) for number in range(20)))
     world.until(lambda: len(world.settled()) == 20, "all are given up")
+    assert worker.breakers == {}
+
+
+def test_being_cancelled_is_no_failure_of_a_dependency() -> None:
+    crm, executor = Crm(), ManualExecutor()
+    app = selling(crm, Dependency("crm", failures=2))
+    world = World(app, partitions=1)
+    worker = world.worker(app, executor=executor)
+    world.serve()
+    executor.hold_handlers = True
+    sent = [(f"{number:08x}-0000-4000-8000-000000000000", f"n{number}") for number in range(5)]
+    world.send(*(world.record(Enter(name=name), ce_id=id_) for id_, name in sent))
+    world.turn(10)
+    world.send(*(cancel_record(world, id_, name) for id_, name in sent))
+    world.turn(10)
+    executor.release()
+    world.until(lambda: [found.status for found in world.settled()] == ["cancelled"] * 5, "all are cancelled")
     assert worker.breakers == {}
 
 

@@ -55,7 +55,8 @@ class Breaker:
         """An attempt has ended; True if others may begin because of that."""
         probe = delivery in self._probing
         self._probing.discard(delivery)
-        verdict = self._verdict(delivery.error)
+        # whoever is cancelled fails by itself
+        verdict = None if delivery.error and delivery.cancelled else self._verdict(delivery.error)
         if isinstance(delivery.error, DependencyDown) and verdict is False:
             self._trip(delivery.error, now)
         elif self.state == "closed":
