@@ -16,10 +16,10 @@ from antiphon.errors import BrokerError, OffsetOutOfRange
 from antiphon.processing.admission import Admission
 from antiphon.processing.batch import Input
 from antiphon.processing.delivery import Delivery
+from antiphon.processing.gate_queues import GateQueues
 from antiphon.processing.lanes import Lane, Sources, portions
 from antiphon.processing.overtaking import Overtaking
 from antiphon.processing.ownership import Slices
-from antiphon.processing.pausing import Pausing
 from antiphon.processing.slice import Phase
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class TakingParts:
     overtaking: Overtaking | None
     slices: Slices
     admission: Admission
-    pausing: Pausing
+    at_gates: GateQueues
     settled: Callable[[], list[Sequence[Input]]]
     lost: Callable[[int], None]
 
@@ -64,7 +64,7 @@ class Taking:
 
     def fill(self) -> None:
         """Take what has come, if there is room for it."""
-        shut = self._parts.pausing.bound(self.load)
+        shut = self._parts.at_gates.bound(self.load)
         if shut:
             for lane in self._lanes:
                 lane.drop(shut)
