@@ -31,6 +31,7 @@ PUBLIC = {
     "Retry",
     "RetryAfter",
     "Retryable",
+    "Service",
     "State",
     "SubmitOptions",
 }

@@ -17,7 +17,7 @@ from antiphon.errors import (
     RetryAfter,
 )
 from antiphon.lifecycle import CommandHasFailed
-from antiphon.messages import Command, Event, Message, Reply
+from antiphon.messages import Command, Event, Message, Reply, Service
 from antiphon.rate import Rate
 from antiphon.retry import Retry
 
@@ -47,6 +47,7 @@ __all__ = [
     "Retry",
     "RetryAfter",
     "Retryable",
+    "Service",
     "State",
     "SubmitOptions",
 ]
