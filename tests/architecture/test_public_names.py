@@ -12,6 +12,7 @@ import antiphon
 PUBLIC = {
     "AntiphonError",
     "App",
+    "BatchContext",
     "Client",
     "Command",
     "CommandFailed",
@@ -20,6 +21,7 @@ PUBLIC = {
     "Context",
     "Duration",
     "Event",
+    "Failed",
     "InvalidMessage",
     "Message",
     "MessageTooLarge",

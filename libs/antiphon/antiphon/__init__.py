@@ -1,8 +1,9 @@
 """Antiphon: call and response for agents on Kafka. These are its public names."""
 
 from antiphon.app import App
+from antiphon.bundle import Failed
 from antiphon.client import Client, SubmitOptions
-from antiphon.context import Context, State
+from antiphon.context import BatchContext, Context, State
 from antiphon.durations import Duration
 from antiphon.errors import (
     AntiphonError,
@@ -23,6 +24,7 @@ __all__ = [
     "AntiphonError",
     # writing services
     "App",
+    "BatchContext",
     # calling services
     "Client",
     # messages
@@ -33,6 +35,7 @@ __all__ = [
     "Context",
     "Duration",
     "Event",
+    "Failed",
     "InvalidMessage",
     "Message",
     "MessageTooLarge",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar, get_type_hints
 
-from antiphon.context import Context
+from antiphon.bundle import BundleLimits, Failed, listed, outcome_class
+from antiphon.context import BatchContext, Context
 from antiphon.controls import ControlTable
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
@@ -23,6 +24,10 @@ OutT = TypeVar("OutT", bound="Awaitable[Answer | None] | Answer | None")
 DoneT = TypeVar("DoneT", bound="Awaitable[None] | None")
 CommandHandler = Callable[[CommandT, Context], OutT]
 EventHandler = Callable[[EventT, Context], DoneT]
+MessageT = TypeVar("MessageT", bound="Command[Any] | Event")
+Outcomes = Sequence[Answer | Failed | None] | None
+OutcomesT = TypeVar("OutcomesT", bound="Awaitable[Outcomes] | Outcomes")
+BatchHandler = Callable[[list[MessageT], BatchContext], OutcomesT]
 Start = Literal["now", "earliest"]
 
 
@@ -35,6 +40,7 @@ class Handler:
     retry: Retry
     timeout: float
     start: Start = "now"
+    bundle: BundleLimits | None = None  # of a batch handler: it takes many messages at once
 
     @cached_property
     def name(self) -> str:
@@ -59,16 +65,19 @@ class Handler:
         names = list(inspect.signature(self.fn).parameters)
         if len(names) != 2:
             raise ConfigurationError([f"{self.name}: a handler takes a message and a context, not {names}"])
-        message = self.hints.get(names[0])
+        annotation = self.hints.get(names[0])
+        message = annotation if self.bundle is None else listed(annotation)
         if not (isinstance(message, type) and issubclass(message, self.kind) and message is not self.kind):
-            raise ConfigurationError(
-                [f"{self.name}: annotate {names[0]!r} with a {self.kind.__name__} class, not {message!r}"]
-            )
+            wanted = f"a {self.kind.__name__} class" if self.bundle is None else "list[...] of one message class"
+            raise ConfigurationError([f"{self.name}: annotate {names[0]!r} with {wanted}, not {annotation!r}"])
         return message
 
     @cached_property
     def returns(self) -> type[Answer] | None:
+        """The class of the answer to one message."""
         found = self.hints.get("return")
+        if self.bundle is not None:
+            found = outcome_class(found, self.name)
         return None if found is type(None) else found
 
 
@@ -107,6 +116,33 @@ class App:
 
         return register
 
+    def batch(
+        self,
+        *,
+        size: int = 64,
+        within: Duration = "20ms",
+        retry: Retry = Retry(),
+        timeout: Duration = "60s",
+        start: Start = "now",
+    ) -> Callable[[BatchHandler[MessageT, OutcomesT]], BatchHandler[MessageT, OutcomesT]]:
+        """Register a handler of many messages of one class at once, commands or events.
+
+        A call is made when `size` messages are ready, or `within` that time of the first one; it returns one outcome
+        for each, in their order: the answer (None where there is none) or `Failed`. Where nothing is answered, it may
+        return None for all. `retry` is by message, `timeout` by call, `start` as of `event`.
+        """
+
+        def register(fn: BatchHandler[MessageT, OutcomesT]) -> BatchHandler[MessageT, OutcomesT]:
+            handler = Handler(fn, Event, retry, seconds(timeout), start, BundleLimits(size, seconds(within)))
+            try:
+                _ = handler.message
+                self.events.append(handler)
+            except ConfigurationError:  # no event's: a command's, or a mistake that the check will find
+                self.commands.append(replace(handler, kind=Command))
+            return fn
+
+        return register
+
     @property
     def messages(self) -> set[type[Message]]:
         """Every class that a handler takes or returns."""
@@ -131,10 +167,25 @@ class App:
             if message.key_field in (None, *message.model_fields)
             else [f"{message.__name__} names {message.key_field!r} as its key, which is not a field of it"]
         )
+        if handler.bundle is not None:
+            wrong += self._bundle_mistakes(handler)
         if handler.kind is Event:
             problem = bad_name(message.family)
             return [*wrong, f"{message.__name__}: {problem}"] if problem else wrong
         return wrong + self._command_mistakes(handler, message)
+
+    @staticmethod
+    def _bundle_mistakes(handler: Handler) -> list[str]:
+        assert handler.bundle is not None
+        wrong = []
+        context = handler.hints.get(list(inspect.signature(handler.fn).parameters)[1], BatchContext)
+        if context is not BatchContext:
+            wrong.append(f"{handler.name}: a batch handler is given a BatchContext, not {context!r}")
+        if handler.bundle.size < 1:
+            wrong.append(f"{handler.name}: size is {handler.bundle.size}; a call takes one message at least")
+        if handler.kind is Event and handler.returns is not None:
+            wrong.append(f"{handler.name} returns {handler.returns}, but nobody is answered by what handles an event")
+        return wrong
 
     def _command_mistakes(self, handler: Handler, message: type[Command[Any]]) -> list[str]:
         wrong = []

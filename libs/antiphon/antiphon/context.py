@@ -88,3 +88,18 @@ class Context(Outbox):
     @abstractmethod
     def state(self, kind: type[StateT]) -> StateT:
         """The kept entry of this class for the message's key; a fresh one where there is none."""
+
+
+class BatchContext(ABC):
+    """For batch handlers: a context of its own for each message of the call."""
+
+    @abstractmethod
+    def for_(self, message: Command[Any] | Event) -> Context:
+        """The context of this message, one of those that were given: what is sent with it is sent in its name.
+
+        It leaves with the success of this message, whatever becomes of the others. There is no `state` (Permanent).
+        """
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """The time of this call, in UTC."""

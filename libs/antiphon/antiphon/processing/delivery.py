@@ -141,7 +141,8 @@ class Delivery(Work):
         self.first_tried = self.first_tried or now
         self.error = None
 
-    def _prepare(self) -> tuple[Any, Context]:
+    def prepare(self) -> tuple[Any, Context]:
+        """Its message, decoded, and the context of this attempt (MessageError if it cannot be read)."""
         if self.message is None:
             value, content_type = self.record[4], self.envelope.headers.get("content-type")
             self.message = self._desk.codec.decode(value, content_type, self.route.message)
@@ -149,13 +150,13 @@ class Delivery(Work):
         return self.message, self.context
 
     def start(self) -> Coroutine[Any, Any, object] | None:
-        message, context = self._prepare()
+        message, context = self.prepare()
         coroutine: Coroutine[Any, Any, object] = self.handler.fn(message, context)
         return coroutine
 
     def call(self) -> None:
         try:
-            message, context = self._prepare()
+            message, context = self.prepare()
             self.succeed(self.handler.fn(message, context))
         except Exception as error:
             self.fail(error)
@@ -189,6 +190,7 @@ class Delivery(Work):
 
     def fail(self, error: BaseException) -> None:
         self.error = error
+        self.answer = self.result = None  # of a handler that overran, it has returned all the same
 
     def let_go(self) -> None:
         """It is settled: drop what refers back to it (an error does by its frames), so that its memory is freed now
@@ -266,6 +268,8 @@ class HandlerContext(Context):
         self._desk.progressed(delivery)
 
     def state(self, kind: type[StateT]) -> StateT:
+        if self._delivery.handler.bundle is not None:
+            raise Permanent("a batch handler has no state; one for single messages, @app.command or @app.event, has")
         if not self._desk.keeps_state:
             raise Permanent("ctx.state needs delivery='transactional'; this service delivers at least once")
         key = kept_key(kind, self._delivery.key)

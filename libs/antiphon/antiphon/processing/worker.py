@@ -17,6 +17,8 @@ from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
 from antiphon.processing.admission import Admission, routes
 from antiphon.processing.announced import AnnouncedSchemas, announcements
 from antiphon.processing.batch import Commit, Outcome
+from antiphon.processing.bundle import Bundle
+from antiphon.processing.bundling import Bundling
 from antiphon.processing.commit import (
     AcknowledgedCommitter,
     Committer,
@@ -78,6 +80,7 @@ class Worker:
         self._control_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
         self._control = FollowedControl(names.control, self._admin, self._control_read)
         self._pausing = Pausing(app, names, self._sources, options.in_flight)
+        self._bundling = Bundling(app)
         self._slices = Slices(topics, self._admin, self._restoring, self._sources, options.window)
         self._lag = Lag(self._admin, parts.metrics)
         self._committing: Commit | None = None
@@ -163,9 +166,9 @@ class Worker:
         if self._settlement.ready or self._ended or (self._taken and not self._pausing.switches.service):
             return 0.0
         pause = 0.005 if self._slices.restoring else 0.1
-        due = self._settlement.held.next_due
-        if due is not None:
-            pause = min(pause, max(0.0, due - now))
+        for due in (self._settlement.held.next_due, self._bundling.next_due):
+            if due is not None:
+                pause = min(pause, max(0.0, due - now))
         if self._settlement.batch and self._committing is None:
             pause = min(pause, self._linger)
         return pause
@@ -185,7 +188,7 @@ class Worker:
 
     def _settle_ended(self, now: float) -> None:
         ended = self._ended
-        returned: list[Delivery] = self._parts.executor.ended()  # type: ignore[assignment]
+        returned = self._bundling.taken_apart(self._parts.executor.ended())
         self._running -= len(returned)
         self._sightings.ended(returned)
         ended.extend(returned)
@@ -256,10 +259,10 @@ class Worker:
                 self._settlement.ready += self._admission.admit(slice_, of_slice, now)
 
     def _hand_over(self, now: float) -> None:
-        ready = self._settlement.ready
+        ready = self._bundling.collect(self._settlement.ready, now, at_once=self._draining or self.careful)
+        self._settlement.ready = []
         if not ready:
             return
-        self._settlement.ready = []
         ready = self._pausing.sort(ready)
         start: list[Delivery] = []
         for delivery in ready:
@@ -272,7 +275,7 @@ class Worker:
             start.append(delivery)
         self._running += len(start)
         self._sightings.watch(start)
-        self._parts.executor.handle(start)
+        self._parts.executor.handle(self._bundling.bundled(start))
 
     # -- commits -------------------------------------------------------------------------------------------------
 
@@ -430,7 +433,7 @@ class Worker:
     def check_handlers(self) -> None:
         """Note a failure if a synchronous handler has occupied its thread far beyond its timeout."""
         stuck = self._parts.executor.stuck()
-        if isinstance(stuck, Delivery):
+        if isinstance(stuck, Delivery | Bundle):
             self.failure = f"{stuck.handler.name} has not returned long after its timeout of {stuck.timeout:g} s"
 
     def close(self, timeout: float) -> bool:
