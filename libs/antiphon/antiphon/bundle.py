@@ -43,11 +43,11 @@ def outcome_class(annotation: Any, name: str) -> Any:
     ConfigurationError where the annotation says neither.
     """
     options = _options(annotation)
-    lists = options - {None}
-    if not lists:
+    if options == {None}:
         return None
-    if len(lists) == 1:
-        outcomes = _options(listed(lists.pop())) - {Failed}
+    (whole, *others) = options - {None}
+    if get_origin(whole) is list and not others:
+        outcomes = _options(listed(whole)) - {Failed}
         if len(outcomes) == 1 and (None in outcomes or None not in options):
             return outcomes.pop()
     raise ConfigurationError(
