@@ -19,6 +19,7 @@ PUBLIC = {
     "CommandHasFailed",
     "ConfigurationError",
     "Context",
+    "CpuContext",
     "Duration",
     "Event",
     "Failed",

@@ -1,4 +1,4 @@
-"""What an app declares is checked before anything is read: batch handlers."""
+"""What an app declares is checked before anything is read: batch handlers, and what computes in other processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 import pytest
 
-from antiphon import App, BatchContext, Command, ConfigurationError, Context, Event, Failed, Reply
+from antiphon import App, BatchContext, Command, ConfigurationError, Context, CpuContext, Event, Failed, Reply
 
 
 class Measured(Event, family="checking"):
@@ -133,4 +133,62 @@ def test_a_command_has_one_handler_of_either_kind() -> None:
         return Said(text="")
 
     with pytest.raises(ConfigurationError, match="a second handler"):
+        app.check()
+
+
+# -- handlers that compute -------------------------------------------------------------------------------------------
+
+
+def compute(command: Ask, ctx: CpuContext) -> Said:
+    return Said(text=command.text)
+
+
+def compute_event(event: Measured, ctx: CpuContext) -> None: ...
+
+
+def test_a_plain_function_at_the_top_of_its_module_may_compute_elsewhere() -> None:
+    app = App("checking")
+    app.command(cpu=True)(compute)
+    app.event(cpu=True)(compute_event)
+    app.check()
+
+
+async def compute_and_await(command: Ask, ctx: CpuContext) -> Said:
+    return Said(text="")
+
+
+def compute_with_state(command: Ask, ctx: Context) -> Said:
+    return Said(text="")
+
+
+def closure() -> Any:
+    def compute_in_a_closure(command: Ask, ctx: CpuContext) -> Said:
+        return Said(text="")
+
+    return compute_in_a_closure
+
+
+def local_message() -> Any:
+    class Local(Command, service="checking"):
+        pass
+
+    def compute_local(command: Local, ctx: CpuContext) -> None: ...
+
+    compute_local.__annotations__["command"] = Local
+    return compute_local
+
+
+@pytest.mark.parametrize(
+    ("handler", "told"),
+    [
+        (compute_and_await, "make it a plain def"),
+        (compute_with_state, "is given a CpuContext"),
+        (closure(), "at the top level"),
+        (local_message(), "at the top level"),
+    ],
+)
+def test_what_cannot_compute_elsewhere_is_told_at_the_start(handler: Any, told: str) -> None:
+    app = App("checking")
+    app.command(cpu=True)(handler)
+    with pytest.raises(ConfigurationError, match=told):
         app.check()

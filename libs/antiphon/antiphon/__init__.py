@@ -3,7 +3,7 @@
 from antiphon.app import App
 from antiphon.bundle import Failed
 from antiphon.client import Client, SubmitOptions
-from antiphon.context import BatchContext, Context, State
+from antiphon.context import BatchContext, Context, CpuContext, State
 from antiphon.durations import Duration
 from antiphon.errors import (
     AntiphonError,
@@ -33,6 +33,7 @@ __all__ = [
     "CommandHasFailed",
     "ConfigurationError",
     "Context",
+    "CpuContext",
     "Duration",
     "Event",
     "Failed",

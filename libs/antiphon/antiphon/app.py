@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from antiphon.bundle import BundleLimits, Failed, listed, outcome_class
-from antiphon.context import BatchContext, Context
+from antiphon.context import BatchContext, Context, CpuContext
 from antiphon.controls import ControlTable
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
@@ -41,6 +42,7 @@ class Handler:
     timeout: float
     start: Start = "now"
     bundle: BundleLimits | None = None  # of a batch handler: it takes many messages at once
+    cpu: bool = False  # it runs in a process of its own
 
     @cached_property
     def name(self) -> str:
@@ -73,6 +75,11 @@ class Handler:
         return message
 
     @cached_property
+    def context(self) -> Any:
+        """What the second parameter is annotated with, if it is."""
+        return self.hints.get(list(inspect.signature(self.fn).parameters)[1])
+
+    @cached_property
     def returns(self) -> type[Answer] | None:
         """The class of the answer to one message."""
         found = self.hints.get("return")
@@ -95,23 +102,30 @@ class App:
         self.controls = ControlTable()  # what is declared at run time; its worker keeps it up to date
 
     def command(
-        self, *, retry: Retry = Retry(), timeout: Duration = "60s"
+        self, *, retry: Retry = Retry(), timeout: Duration = "60s", cpu: bool = False
     ) -> Callable[[CommandHandler[CommandT, OutT]], CommandHandler[CommandT, OutT]]:
-        """Register the one handler of a command; a plain `def` runs in the thread pool."""
+        """Register the one handler of a command; a plain `def` runs in the thread pool.
+
+        With `cpu` it computes for long: a plain function at the top of its module, which takes a `CpuContext` and runs
+        in a process of its own, so that it can be ended at its `timeout` and keeps nobody else from running.
+        """
 
         def register(fn: CommandHandler[CommandT, OutT]) -> CommandHandler[CommandT, OutT]:
-            self.commands.append(Handler(fn, Command, retry, seconds(timeout)))
+            self.commands.append(Handler(fn, Command, retry, seconds(timeout), cpu=cpu))
             return fn
 
         return register
 
     def event(
-        self, *, retry: Retry = Retry(), timeout: Duration = "60s", start: Start = "now"
+        self, *, retry: Retry = Retry(), timeout: Duration = "60s", start: Start = "now", cpu: bool = False
     ) -> Callable[[EventHandler[EventT, DoneT]], EventHandler[EventT, DoneT]]:
-        """Register one of any number of handlers of an event; `start` is where a new subscription begins."""
+        """Register one of any number of handlers of an event; `start` is where a new subscription begins.
+
+        `cpu` is as of `command`.
+        """
 
         def register(fn: EventHandler[EventT, DoneT]) -> EventHandler[EventT, DoneT]:
-            self.events.append(Handler(fn, Event, retry, seconds(timeout), start))
+            self.events.append(Handler(fn, Event, retry, seconds(timeout), start, cpu=cpu))
             return fn
 
         return register
@@ -169,6 +183,8 @@ class App:
         )
         if handler.bundle is not None:
             wrong += self._bundle_mistakes(handler)
+        if handler.cpu:
+            wrong += self._cpu_mistakes(handler, message)
         if handler.kind is Event:
             problem = bad_name(message.family)
             return [*wrong, f"{message.__name__}: {problem}"] if problem else wrong
@@ -178,13 +194,27 @@ class App:
     def _bundle_mistakes(handler: Handler) -> list[str]:
         assert handler.bundle is not None
         wrong = []
-        context = handler.hints.get(list(inspect.signature(handler.fn).parameters)[1], BatchContext)
-        if context is not BatchContext:
-            wrong.append(f"{handler.name}: a batch handler is given a BatchContext, not {context!r}")
+        if handler.context not in (None, BatchContext):
+            wrong.append(f"{handler.name}: a batch handler is given a BatchContext, not {handler.context!r}")
         if handler.bundle.size < 1:
             wrong.append(f"{handler.name}: size is {handler.bundle.size}; a call takes one message at least")
         if handler.kind is Event and handler.returns is not None:
             wrong.append(f"{handler.name} returns {handler.returns}, but nobody is answered by what handles an event")
+        return wrong
+
+    @staticmethod
+    def _cpu_mistakes(handler: Handler, message: type[Message]) -> list[str]:
+        wrong = []
+        if handler.asynchronous:
+            wrong.append(f"{handler.name}: what computes in a process of its own awaits nothing; make it a plain def")
+        if handler.context not in (None, CpuContext):
+            wrong.append(f"{handler.name}: a handler with cpu=True is given a CpuContext, not {handler.context!r}")
+        for what in filter(None, (handler.fn, message, handler.returns)):
+            try:
+                pickle.dumps(what)
+            except (pickle.PicklingError, AttributeError, TypeError) as error:
+                place = "another process must be able to import it: define it at the top level of its module"
+                wrong.append(f"{handler.name}: {place} ({error})")
         return wrong
 
     def _command_mistakes(self, handler: Handler, message: type[Command[Any]]) -> list[str]:

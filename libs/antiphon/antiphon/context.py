@@ -50,8 +50,8 @@ class Outbox(ABC):
         """A source of random numbers seeded by the message: the same at every attempt."""
 
 
-class Context(Outbox):
-    """For command and event handlers: may do anything but wait for another command."""
+class CpuContext(Outbox):
+    """For handlers with `cpu=True`, which run in a process of their own: all of a context that goes there."""
 
     @property
     @abstractmethod
@@ -77,6 +77,10 @@ class Context(Outbox):
     @abstractmethod
     def attempt(self) -> int:
         """1 for the first attempt of this process."""
+
+
+class Context(CpuContext):
+    """For command and event handlers: may do anything but wait for another command."""
 
     @abstractmethod
     def progress(self, fraction: float | None = None, note: str = "") -> Coroutine[Any, Any, None]:

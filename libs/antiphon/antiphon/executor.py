@@ -9,9 +9,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from antiphon.broker import Partition, Reader, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Calculation:
+    """`fn(*arguments)`, which can be pickled; those of one name are expected to take about as long."""
+
+    name: str
+    fn: Callable[..., object]
+    arguments: tuple[object, ...]
 
 
 class Work(ABC):
@@ -20,6 +30,7 @@ class Work(ABC):
     __slots__ = ("extend",)
 
     asynchronous: bool
+    calculated: bool = False  # synchronous, and busy for so long that it runs in a process of its own
     timeout: float
     extend: Callable[[], None] | None  # set while asynchronous work waits: its timeout begins anew
 
@@ -30,6 +41,10 @@ class Work(ABC):
     @abstractmethod
     def call(self) -> None:
         """For synchronous work: run the handler and keep what comes of it."""
+
+    def calculation(self) -> Calculation:
+        """For calculated work: what to run elsewhere; what it returns or raises goes to `succeed` or `fail`."""
+        raise NotImplementedError
 
     @abstractmethod
     def succeed(self, result: object) -> None:

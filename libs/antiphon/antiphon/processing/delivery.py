@@ -16,9 +16,10 @@ from antiphon.codec import Codec
 from antiphon.context import Context, State
 from antiphon.envelope import Envelope, Origin, as_uuid, derived_id
 from antiphon.errors import Permanent
-from antiphon.executor import Work
+from antiphon.executor import Calculation, Work
 from antiphon.lifecycle import Done
 from antiphon.messages import Answer, Command, Event, Message, Reply, command_name
+from antiphon.processing.calculation import Calculated, CalculationContext, calculate
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Slice
 from antiphon.processing.state import kept_key
@@ -69,6 +70,7 @@ class Delivery(Work):
         "answer",
         "asynchronous",
         "attempt",
+        "calculated",
         "context",
         "deadline",
         "envelope",
@@ -121,6 +123,7 @@ class Delivery(Work):
     def _choose(self) -> None:
         handler = self.handler = self.route.handlers[self.step]
         self.asynchronous = handler.asynchronous
+        self.calculated = handler.cpu
         self.timeout = handler.timeout
 
     def next_handler(self) -> bool:
@@ -156,14 +159,23 @@ class Delivery(Work):
 
     def call(self) -> None:
         try:
-            message, context = self.prepare()
-            self.succeed(self.handler.fn(message, context))
+            if self.calculated:
+                calculation = self.calculation()
+                self.succeed(calculation.fn(*calculation.arguments))
+            else:
+                message, context = self.prepare()
+                self.succeed(self.handler.fn(message, context))
         except Exception as error:
             self.fail(error)
 
+    def calculation(self) -> Calculation:
+        message, _ = self.prepare()
+        context = CalculationContext.of(self, self._desk.outbound.source)
+        return Calculation(self.handler.name, calculate, (self.handler.fn, message, context))
+
     def succeed(self, result: object) -> None:
         try:
-            self._take(result)
+            self._take(self._emitted(result) if isinstance(result, Calculated) else result)
         except Exception as error:
             self.fail(error)
 
@@ -176,6 +188,17 @@ class Delivery(Work):
         if self.route.is_command:
             self._reply(context, result if isinstance(result, Event | Reply) else None)
         context.close()
+
+    def _emitted(self, calculated: Calculated) -> object:
+        """What the handler returned, after what it has sent elsewhere was sent here."""
+        context = self.context
+        assert context is not None
+        for message in calculated.emitted:
+            if isinstance(message, Event):
+                context.publish(message)
+            else:
+                context.send(message)
+        return calculated.result
 
     def _reply(self, context: HandlerContext, reply: Answer | None) -> None:
         """Publish what is an event, encode what somebody waits for, and note it for the read side."""
