@@ -270,7 +270,7 @@ def test_a_calculator_finishes_what_it_does_when_the_whole_group_is_told_to_stop
     executor.handle([work])
     os.kill(place.result, signal.SIGTERM)
     os.kill(place.result, signal.SIGINT)
-    until(lambda: executor.wait(0.01) is None and work in executor.ended(), "it ends")
+    until(lambda: work in executor.ended(), "it ends")
     assert work.result == 1
     assert path.read_text() == f"1 {place.result}\n"
     executor.close(5)
