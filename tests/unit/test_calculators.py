@@ -32,6 +32,7 @@ class Sum(Work):
     def __init__(self, fn: Callable[..., Any], *arguments: object, timeout: float = 20.0) -> None:
         self.fn, self.arguments, self.timeout = fn, arguments, timeout
         self.asynchronous, self.calculated, self.extend = False, True, None
+        self.stop = None
         self.result: Any = None
         self.error: BaseException | None = None
 

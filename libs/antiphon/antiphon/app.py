@@ -15,7 +15,7 @@ from antiphon.controls import ControlTable
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
 from antiphon.messages import Answer, Command, Event, Message
-from antiphon.retry import Retry
+from antiphon.retry import IN_MEMORY, Retry
 from antiphon.topics import bad_name
 
 CommandT = TypeVar("CommandT", bound=Command[Any])
@@ -185,6 +185,7 @@ class App:
             wrong += self._bundle_mistakes(handler)
         if handler.cpu:
             wrong += self._cpu_mistakes(handler, message)
+        wrong += self._needs_state(handler, message) if self.delivery == "at_least_once" else []
         if handler.kind is Event:
             problem = bad_name(message.family)
             return [*wrong, f"{message.__name__}: {problem}"] if problem else wrong
@@ -215,6 +216,16 @@ class App:
             except (pickle.PicklingError, AttributeError, TypeError) as error:
                 place = "another process must be able to import it: define it at the top level of its module"
                 wrong.append(f"{handler.name}: {place} ({error})")
+        return wrong
+
+    @staticmethod
+    def _needs_state(handler: Handler, message: type[Message]) -> list[str]:
+        """What a service that keeps no state cannot promise."""
+        hint = "needs delivery='transactional'; this service delivers at least once"
+        wrong = [f"{message.__name__} is declared ordered, which {hint}"] if message.ordered else []
+        long = [delay for delay in handler.retry.delays if delay > IN_MEMORY]
+        if long:
+            wrong.append(f"{handler.name} is tried again after {long[0]:g} s; longer than {IN_MEMORY:g} s {hint}")
         return wrong
 
     def _command_mistakes(self, handler: Handler, message: type[Command[Any]]) -> list[str]:

@@ -26,6 +26,7 @@ class Bundle(Work):
         self.asynchronous, self.timeout = handler.asynchronous, handler.timeout
         self._given: list[Delivery] = []  # those whose messages the handler is given, in this order
         self._extend: Callable[[], None] | None = None
+        self.stop = None  # one message that is cancelled does not end the call of all
 
     def __str__(self) -> str:
         return f"handler {self.handler.name} ({len(self.deliveries)} messages)"

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from antiphon.processing.delivery import Delivery
 
 
+Emitted = tuple[Command[Any] | Event, datetime | None]  # a message, and before when it may not leave
+
+
 @dataclass(frozen=True, slots=True)
 class Calculated:
     """What a handler has returned, and what it has sent and published, in order."""
 
     result: object
-    emitted: list[Command[Any] | Event]
+    emitted: list[Emitted]
 
 
 def calculate(fn: Callable[..., object], message: object, context: CalculationContext) -> Calculated:
@@ -42,7 +45,7 @@ class CalculationContext(CpuContext):
     key: str
     priority: str
     attempt: int
-    emitted: list[Command[Any] | Event] = field(default_factory=list)
+    emitted: list[Emitted] = field(default_factory=list)
     uuids: int = 0
 
     @classmethod
@@ -56,14 +59,14 @@ class CalculationContext(CpuContext):
     def id(self) -> UUID:
         return as_uuid(self.message_id)
 
-    def send(self, command: Command[Any]) -> UUID:
-        return self._emit(command)
+    def send(self, command: Command[Any], *, not_before: datetime | None = None) -> UUID:
+        return self._emit(command, not_before)
 
-    def publish(self, event: Event) -> UUID:
-        return self._emit(event)
+    def publish(self, event: Event, *, not_before: datetime | None = None) -> UUID:
+        return self._emit(event, not_before)
 
-    def _emit(self, message: Command[Any] | Event) -> UUID:
-        self.emitted.append(message)
+    def _emit(self, message: Command[Any] | Event, not_before: datetime | None) -> UUID:
+        self.emitted.append((message, not_before))
         return self._derived(str(len(self.emitted) - 1))
 
     def _derived(self, *parts: str) -> UUID:
