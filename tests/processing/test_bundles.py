@@ -11,9 +11,11 @@ from antiphon.processing.worker import Worker
 from tests.processing.embedding import FINAL, PASSING, Drop, Embed, Embedded, Embedder, Indexed, embedding
 from tests.processing.manual_executor import ManualExecutor
 from tests.processing.messages import Total
+from tests.processing.test_cancels import cancel_record
 from tests.processing.test_pausing import declare, knows, paused, resumed
 from tests.processing.world import World
 
+COMMAND_ID = "0b0e6a1c-6e52-4d53-9d5c-0ba2a9c2f0aa"
 ASKED = {"ce_replyto": "antiphon.replies/1", "ce_replytoken": "token-1"}
 
 
@@ -310,8 +312,31 @@ def test_a_deadline_that_passes_while_others_are_waited_for_counts(world: World,
     assert sorted(end.status for end in world.settled()) == ["completed", "timed_out"]
 
 
+def test_what_is_cancelled_while_it_waits_for_others_is_not_given(world: World, embedder: Embedder) -> None:
+    world.send(world.record(Embed(name="a", text="unwanted"), ce_id=COMMAND_ID))
+    send(world, 2)
+    world.turn(5)
+    world.send(cancel_record(world, COMMAND_ID, "a"))
+    settled(world, 3)
+    assert sorted(embedder.texts) == ["t0", "t1"]
+    assert sorted(end.status for end in world.settled()) == ["cancelled", "completed", "completed"]
+
+
+def test_a_cancel_of_one_message_does_not_end_the_call_of_all(embedder: Embedder) -> None:
+    world, _, executor = held(embedder)
+    embedder.fail = {"unwanted": [PASSING]}
+    world.send(world.record(Embed(name="a", text="unwanted"), ce_id=COMMAND_ID))
+    send(world, 3)
+    world.turn(5)
+    world.send(cancel_record(world, COMMAND_ID, "a"))
+    world.turn(5)
+    executor.release()
+    settled(world, 4)
+    assert sorted(end.status for end in world.settled()) == ["cancelled", "completed", "completed", "completed"]
+
+
 def test_a_repeated_id_takes_effect_once(world: World, embedder: Embedder) -> None:
-    once = world.record(Embed(name="a"), ce_id="0b0e6a1c-6e52-4d53-9d5c-0ba2a9c2f0aa")
+    once = world.record(Embed(name="a"), ce_id=COMMAND_ID)
     world.send(once, once)
     settled(world, 1)
     world.send(once)

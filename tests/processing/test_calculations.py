@@ -11,6 +11,7 @@ from antiphon import App
 from antiphon.envelope import Envelope
 from antiphon.executors.event_loop import HandlerLimits
 from tests.processing.counting_primes import CountPrimes, Noticed, PrimesCounted, app
+from tests.processing.test_cancels import cancel_record
 from tests.processing.threaded import Threaded
 from tests.processing.world import World
 
@@ -69,6 +70,15 @@ def test_ids_and_chance_are_the_same_wherever_a_handler_runs(threaded: Threaded)
     ]
     assert found[0] == found[1]
     assert found[0][1][0].message_id == COMMAND_ID
+
+
+def test_a_calculation_that_is_cancelled_ends(threaded: Threaded) -> None:
+    world = threaded.world
+    world.send(world.record(CountPrimes(name="long", below=10**9), ce_id=COMMAND_ID))
+    threaded.until(lambda: threaded.worker._running == 1, "it is handed over")
+    world.send(cancel_record(world, COMMAND_ID, "long"))
+    threaded.settled(1)
+    assert world.settled()[0].status == "cancelled"
 
 
 def test_a_worker_that_drains_waits_for_what_is_computed(threaded: Threaded) -> None:

@@ -67,7 +67,7 @@ def run(executor: LoopExecutor, *work: Sum) -> list[Work]:
 
     def collect() -> bool:
         executor.wait(0.01)
-        ended.extend(executor.ended())
+        ended.extend(found for found in executor.ended() if found in work)
         return len(ended) >= len(work)
 
     until(collect, f"{len(work)} calls end", 30)
@@ -158,6 +158,17 @@ def test_a_call_that_takes_too_long_is_ended_with_its_process(executor: LoopExec
     assert not executor.stuck()
 
 
+def test_a_call_that_is_stopped_is_ended_with_its_process_and_no_other_is(executor: LoopExecutor) -> None:
+    hanging, fine = Sum(calculating.hang), [Sum(calculating.add, number, 1) for number in range(10)]
+    executor.handle([hanging])
+    assert hanging.stop is not None
+    hanging.stop()
+    run(executor, *fine)
+    until(lambda: hanging.error is not None, "it ends")
+    assert "from outside" in str(hanging.error)
+    assert [work.error for work in fine] == [None] * 10
+
+
 def test_calls_that_were_handed_over_with_one_that_ends_the_process_are_made_again(
     executor: LoopExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,9 +187,9 @@ def test_a_thousand_small_calls_are_handed_over_many_at_a_time(
     trips: list[int] = []
     calculate = Calculator.calculate
 
-    def counted(self: Calculator, calls: Any, timeouts: Any) -> Any:
+    def counted(self: Calculator, calls: Any, timeouts: Any, stopped: Any) -> Any:
         trips.append(len(calls))
-        return calculate(self, calls, timeouts)
+        return calculate(self, calls, timeouts, stopped)
 
     monkeypatch.setattr(Calculator, "calculate", counted)
     run(executor, *(Sum(calculating.add, number, 1) for number in range(10)))

@@ -33,7 +33,7 @@ class Work(ABC):
     calculated: bool = False  # synchronous, and busy for so long that it runs in a process of its own
     timeout: float
     extend: Callable[[], None] | None  # set while asynchronous work waits: its timeout begins anew
-    stop: Callable[[], None] | None  # the same: it is cancelled at its await
+    stop: Callable[[], None] | None  # the same, and of calculated work: it is cancelled
 
     @abstractmethod
     def start(self) -> Coroutine[Any, Any, object] | None:

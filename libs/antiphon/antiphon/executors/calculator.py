@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.sharedctypes import Synchronized
@@ -24,7 +24,7 @@ from antiphon.executors.calls import outcome_bytes, read_call
 
 SPAWN = multiprocessing.get_context("spawn")  # a fork would copy locks that threads hold
 STARTING = 60.0  # seconds for a child to start and to import what its first calls need
-LOOK = 0.05  # seconds between two looks at which call is under way, where several were given
+LOOK = 0.05  # seconds between two looks at which call is under way, and whether it is still wanted
 NOT_BEGUN = -1
 
 Timed = tuple[bytes, float]  # an outcome, and the seconds that it took
@@ -48,13 +48,18 @@ class Calculator:
         self._child: Any = None
         self._connection: Connection | None = None
 
-    def calculate(self, calls: Sequence[bytes], timeouts: Sequence[float]) -> list[Timed] | Lost:
-        """Make these calls, each within its timeout in seconds: their outcomes, or which one has ended the child."""
+    def calculate(
+        self, calls: Sequence[bytes], timeouts: Sequence[float], stopped: Callable[[int], bool]
+    ) -> list[Timed] | Lost:
+        """Make these calls, each within its timeout in seconds: their outcomes, or which one has ended the child.
+
+        `stopped` says of a call by its index whether it is not wanted any more.
+        """
         self._under_way.value = NOT_BEGUN
         try:
             connection = self._ready()
             connection.send(calls)
-            found = self._followed(connection, timeouts)
+            found = self._followed(connection, timeouts, stopped)
         except (EOFError, OSError) as error:
             index = max(0, self._under_way.value)
             found = Lost(index, CalculatorDied(f"the handler's process {self._how_it_ended()}"))
@@ -78,12 +83,14 @@ class Calculator:
                 theirs.close()  # or its end would not be noticed here
             return self._connection
 
-    def _followed(self, connection: Connection, timeouts: Sequence[float]) -> list[Timed] | Lost:
+    def _followed(
+        self, connection: Connection, timeouts: Sequence[float], stopped: Callable[[int], bool]
+    ) -> list[Timed] | Lost:
         index, begun = NOT_BEGUN, monotonic()
         while True:
             limit = STARTING if index == NOT_BEGUN else timeouts[index]
             left = max(0.0, begun + limit - monotonic())
-            if connection.poll(left if index == len(timeouts) - 1 else min(left, LOOK)):
+            if connection.poll(min(left, LOOK)):
                 outcomes: list[Timed] = connection.recv()
                 return outcomes
             now_at: int = self._under_way.value
@@ -93,6 +100,8 @@ class Calculator:
                 return Lost(0, CalculatorDied(f"the handler's process was not ready within {STARTING:g} s"))
             elif left <= 0:
                 return Lost(index, HandlerTimeout(limit))
+            elif index != NOT_BEGUN and stopped(index):
+                return Lost(index, RuntimeError("the handler was cancelled from outside"))
 
     def _how_it_ended(self) -> str:
         child = self._child

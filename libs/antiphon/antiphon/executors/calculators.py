@@ -23,13 +23,18 @@ MOST = 256  # calls of one hand-over
 WEIGHT = 0.2  # of the newest duration in what is expected of the next
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Task:
     """Work on its way to a calculator."""
 
     work: Work
     name: str
     call: bytes
+    stopped: bool = False
+
+    def stop(self) -> None:
+        """It is not wanted any more: its process is ended if it has begun."""
+        self.stopped = True
 
 
 class Calculators:
@@ -55,7 +60,9 @@ class Calculators:
         for one in work:
             try:
                 calculation = one.calculation()
-                tasks.append(Task(one, calculation.name, call_bytes(calculation)))
+                task = Task(one, calculation.name, call_bytes(calculation))
+                one.stop = task.stop
+                tasks.append(task)
             except Exception as error:
                 one.fail(error)
                 unfit.append(one)
@@ -121,7 +128,8 @@ class Calculators:
     @staticmethod
     def _calculated(calculator: Calculator, tasks: Sequence[Task]) -> list[tuple[bytes, float]] | Lost:
         try:
-            return calculator.calculate([task.call for task in tasks], [task.work.timeout for task in tasks])
+            calls, timeouts = [task.call for task in tasks], [task.work.timeout for task in tasks]
+            return calculator.calculate(calls, timeouts, lambda index: tasks[index].stopped)
         except Exception as error:  # whatever it is: no work may be forgotten
             died = CalculatorDied(f"the handler's process is of no use: {error}")
             died.__cause__ = error
