@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from antiphon import App, BatchContext, Failed
+from antiphon import App, BatchContext, Failed, Retry
 from antiphon.envelope import Envelope
 from antiphon.lifecycle import CommandProgressed, Refused
 from tests.processing.embedding import Drop, Embed, Embedded, Indexed
@@ -110,3 +110,26 @@ def test_progress_of_one_message_gives_the_call_more_time(running: list[Threaded
     told = threaded.world.messages(threaded.world.names.lifecycle, CommandProgressed)
     assert told
     assert {seen.command_id for seen in told} <= {end.command_id for end in threaded.world.settled()}
+
+
+@pytest.mark.promise("S0-45")
+def test_an_effect_of_one_message_is_kept_whatever_becomes_of_the_call(running: list[Threaded], app: App) -> None:
+    done: list[str] = []
+
+    def mail(key: str) -> str:
+        done.append(key)
+        return f"mail {len(done)}"
+
+    @app.batch(size=2, within="1s", retry=Retry("50ms"))
+    async def embed(commands: list[Embed], ctx: BatchContext) -> list[Embedded]:
+        names = await asyncio.gather(*(ctx.for_(command).once("mail", mail) for command in commands))
+        if ctx.for_(commands[0]).attempt == 1:
+            raise ValueError("after the mails")
+        return [Embedded(name=name, length=1) for name in names]
+
+    threaded = started(running, app)
+    send(threaded, 2)
+    threaded.settled(2)
+    assert len(done) == len(set(done)) == 2
+    events = threaded.world.messages(threaded.world.names.events("embedding"), Embedded)
+    assert sorted(event.name for event in events) == ["mail 1", "mail 2"]

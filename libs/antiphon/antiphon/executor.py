@@ -8,9 +8,9 @@ everything at once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from antiphon.broker import Partition, Reader, Record
 
@@ -56,6 +56,21 @@ class Work(ABC):
         """The handler raised this."""
 
 
+class Promise(Protocol):
+    """What an asynchronous handler awaits and the loop keeps or breaks; an asyncio.Future is one."""
+
+    def done(self) -> bool:
+        """Whether it has been kept or broken, or nobody waits for it any more."""
+
+    def set_result(self, result: None, /) -> None:
+        """Keep it."""
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """Break it: the handler sees this."""
+
+    def __await__(self) -> Generator[Any, None, None]: ...
+
+
 class Intake(ABC):
     """A reader that is never waited for: the loop takes what is there, and is woken when something has come."""
 
@@ -90,6 +105,10 @@ class Executor(ABC):
     @abstractmethod
     def handle(self, work: Sequence[Work]) -> None:
         """Run these; each is given back by `ended` once."""
+
+    @abstractmethod
+    def promise(self) -> Promise:
+        """Something for an asynchronous handler to wait for."""
 
     @abstractmethod
     def ended(self) -> list[Work]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from antiphon.broker import Reader
 from antiphon.errors import HandlerTimeout
-from antiphon.executor import Executor, Intake, Work
+from antiphon.executor import Executor, Intake, Promise, Work
 from antiphon.executors.intakes import WatchedIntake
 from antiphon.executors.runners import STOPPING, Runners
 
@@ -113,6 +113,9 @@ class LoopExecutor(Executor):
     def _calculated(self, ended: Sequence[Work]) -> None:
         self._ended.extend(ended)
         self.wake()
+
+    def promise(self) -> Promise:
+        return self._loop.create_future()
 
     def _call(self, work: Sequence[Work]) -> None:
         if self._pool is None:

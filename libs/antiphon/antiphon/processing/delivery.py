@@ -60,6 +60,7 @@ class Desk:
     outbound: Outbound
     keeps_state: bool
     progressed: Callable[[Delivery], None]  # told of each delivery that has a new `progress`
+    once: Callable[[Delivery, str, Callable[[str], Any]], Coroutine[Any, Any, Any]]  # runs an effect and keeps it
 
 
 class Delivery(Work):
@@ -93,6 +94,7 @@ class Delivery(Work):
         "later",
         "ledger_id",
         "message",
+        "noted",
         "outputs",
         "progress",
         "record",
@@ -128,6 +130,7 @@ class Delivery(Work):
         self.first_tried = 0.0
         self.started = 0.0
         self.announced = False
+        self.noted = False  # in a commit, before it runs: should it end the process, it is known
         self.first = False  # of its key: it may run, or is held
         self.running = False
         self.cancelled: Cancelled | None = None  # it is to end
@@ -349,6 +352,13 @@ class HandlerContext(Context):
         if delivery.extend is not None:
             delivery.extend()
         self._desk.progressed(delivery)
+
+    async def once(self, name: str, fn: Callable[[str], Any]) -> Any:
+        if not self._desk.keeps_state:
+            raise Permanent("ctx.once needs delivery='transactional'; this service delivers at least once")
+        if not name:
+            raise ValueError("an effect needs a name, which tells it from the others of this message")
+        return await self._desk.once(self._delivery, name, fn)
 
     def state(self, kind: type[StateT]) -> StateT:
         if self._delivery.handler.bundle is not None:
