@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic
 from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import TypeVar
 
+from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError, InvalidMessage
 
 TYPE_PREFIX = "antiphon"
@@ -74,15 +75,23 @@ class Command(Message, Generic[ReplyT]):
     """An instruction to one service; `Command[X]` is answered with an X, a bare `Command` with nothing.
 
     `ordered`: behind one that has to wait for long, or was given up, later ones of its key wait too.
+    `answer_within`: how long a client waits that does not say; its deadline is that too.
     """
 
     service: ClassVar[str] = ""
+    answer_within: ClassVar[float] = 30.0
 
     def __init_subclass__(
-        cls, *, service: str | None = None, key: str | None = None, ordered: bool | None = None
+        cls,
+        *,
+        service: str | None = None,
+        key: str | None = None,
+        ordered: bool | None = None,
+        answer_within: Duration | None = None,
     ) -> None:
         super().__init_subclass__()
         cls.service = cls.service if service is None else service
+        cls.answer_within = cls.answer_within if answer_within is None else seconds(answer_within)
         cls.key_field = cls.key_field if key is None else key
         cls.ordered = cls.ordered if ordered is None else ordered
 
