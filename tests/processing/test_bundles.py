@@ -401,6 +401,30 @@ def test_a_worker_that_drains_leaves_what_waits_to_the_next_owner(world: World, 
     assert sorted(embedder.texts) == ["t0", "t1", "t2"]
 
 
+def test_an_event_whose_first_handler_has_run_is_finished_by_its_batch_handler_at_once_when_the_worker_drains() -> None:
+    app, watched = App("watching"), Embedder()
+
+    @app.event(start="earliest")
+    def index(event: Embedded, ctx: Context) -> None:
+        watched.calls.append([event.name])
+
+    @app.batch(size=10, within="1h", start="earliest")
+    def watch(events: list[Embedded], ctx: BatchContext) -> None:
+        watched.calls.append([f"{event.name} watched" for event in events])
+
+    world = World(app)
+    worker = world.worker(app)
+    world.serve()
+    world.send(*(world.record(Embedded(name=f"n{number}", length=1)) for number in range(2)))
+    world.turn(50)
+    assert sorted(watched.texts) == ["n0", "n1"]
+    worker.drain()
+    assert not worker.drained
+    world.turn(5)
+    assert worker.drained
+    assert sorted(watched.calls[-1]) == ["n0 watched", "n1 watched"]
+
+
 def test_a_call_that_runs_when_the_worker_drains_is_finished(embedder: Embedder) -> None:
     world, worker, executor = held(embedder)
     send(world, 4)

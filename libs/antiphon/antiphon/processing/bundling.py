@@ -28,6 +28,11 @@ class Bundling:
         """When the next ones are given out, however few they are."""
         return min(self._due.values(), default=None)
 
+    @property
+    def begun(self) -> bool:
+        """Whether an earlier handler of an event that waits here has run."""
+        return any(delivery.step for waiting in self._waiting.values() for delivery in waiting)
+
     def collect(self, ready: list[Delivery], now: float, *, at_once: bool) -> list[Delivery]:
         """What may start now: all single ones, and those of batch handlers that are enough, or due, or `at_once`."""
         if not self._wanted:

@@ -424,7 +424,7 @@ class Worker:
     @property
     def drained(self) -> bool:
         """No handler runs and nothing is to be committed."""
-        return self._idle and not self._running and not self._ended
+        return self._idle and not self._running and not self._ended and not self._bundling.begun
 
     @property
     def serving(self) -> frozenset[int]:
