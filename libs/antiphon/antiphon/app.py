@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 
 from antiphon.bundle import BundleLimits, Failed, listed, outcome_class
 from antiphon.context import BatchContext, Context, CpuContext
-from antiphon.controls import ControlTable
+from antiphon.declarations import ControlTable
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
 from antiphon.messages import Answer, Command, Event, Message
