@@ -146,6 +146,25 @@ def test_a_process_that_died_while_nothing_was_to_do_is_replaced_unnoticed(execu
     assert after.result != place.result
 
 
+def test_a_process_that_cannot_be_started_fails_its_call_and_the_next_one_finds_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    executor = LoopExecutor(HandlerLimits(calculators=1))
+    start = Calculator._start
+
+    def refuse(self: Calculator) -> None:
+        monkeypatch.setattr(Calculator, "_start", start)
+        raise OSError("no memory for another process")
+
+    monkeypatch.setattr(Calculator, "_start", refuse)
+    first, second = Sum(calculating.add, 1, 1), Sum(calculating.add, 1, 1)
+    run(executor, first)
+    run(executor, second)
+    assert (type(first.error), str(first.error)) == (CalculatorDied, "the handler's process could not be started")
+    assert (second.error, second.result) == (None, 2)
+    executor.close(5)
+
+
 @pytest.mark.promise("S0-46")
 def test_a_call_that_takes_too_long_is_ended_with_its_process(executor: LoopExecutor, tmp_path: Path) -> None:
     path = tmp_path / "notes"

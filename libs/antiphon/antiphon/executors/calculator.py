@@ -76,12 +76,22 @@ class Calculator:
             if self._closed:
                 raise OSError("the executor is closed")
             if self._connection is None:
-                self._connection, theirs = SPAWN.Pipe()
-                arguments = (theirs, self._under_way, logging.getLogger().level)
-                self._child = SPAWN.Process(target=serve, args=arguments, name="calculator", daemon=True)
-                self._child.start()
-                theirs.close()  # or its end would not be noticed here
+                self._start()
+            assert self._connection is not None
             return self._connection
+
+    def _start(self) -> None:
+        ours, theirs = SPAWN.Pipe()
+        arguments = (theirs, self._under_way, logging.getLogger().level)
+        child = SPAWN.Process(target=serve, args=arguments, name="calculator", daemon=True)
+        try:
+            child.start()
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()  # or its end would not be noticed here
+        self._child, self._connection = child, ours
 
     def _followed(
         self, connection: Connection, timeouts: Sequence[float], stopped: Callable[[int], bool]
