@@ -383,6 +383,27 @@ def test_events_are_handled_many_at_once_beside_handlers_of_one(watching: World,
     assert dead.failure.message == str(FINAL)
 
 
+def test_a_service_that_keeps_no_state_handles_many_at_once_as_well(embedder: Embedder) -> None:
+    app = App("watching", delivery="at_least_once")
+
+    @app.batch(size=4, within="1s", retry=Retry("1s"), start="earliest")
+    def watch(events: list[Embedded], ctx: BatchContext) -> list[Failed | None]:
+        outcomes = [embedder.fail.pop(event.name, None) for event in events]
+        for event in events:
+            ctx.for_(event).publish(Indexed(name=event.name, note="many"))
+        return [Failed(errors[0]) if errors else None for errors in outcomes]
+
+    world = World(app, indexing())
+    world.worker(app)
+    world.serve()
+    embedder.fail = {"n1": [PASSING], "n2": [FINAL]}
+    world.send(*(world.record(Embedded(name=f"n{number}", length=1)) for number in range(4)))
+    world.until(lambda: len(notes(world)) == 3, "all but one are handled")
+    world.turn(100)
+    assert notes(world) == ["many"] * 3
+    assert len(world.dead_letters()) == 1
+
+
 # -- stopping, moving, doubt -----------------------------------------------------------------------------------------
 
 
