@@ -75,7 +75,7 @@ def test_ids_and_chance_are_the_same_wherever_a_handler_runs(threaded: Threaded)
 def test_a_calculation_that_is_cancelled_ends(threaded: Threaded) -> None:
     world = threaded.world
     world.send(world.record(CountPrimes(name="long", below=10**9), ce_id=COMMAND_ID))
-    threaded.until(lambda: threaded.worker._running == 1, "it is handed over")
+    threaded.until(lambda: threaded.worker._handover.running == 1, "it is handed over")
     world.send(cancel_record(world, COMMAND_ID, "long"))
     threaded.settled(1)
     assert world.settled()[0].status == "cancelled"
@@ -84,7 +84,7 @@ def test_a_calculation_that_is_cancelled_ends(threaded: Threaded) -> None:
 def test_a_worker_that_drains_waits_for_what_is_computed(threaded: Threaded) -> None:
     world = threaded.world
     world.send(world.record(CountPrimes(name="long", below=100_000)))
-    threaded.until(lambda: threaded.worker._running == 1, "it is handed over")
+    threaded.until(lambda: threaded.worker._handover.running == 1, "it is handed over")
     threaded.worker.drain()
     threaded.until(lambda: threaded.worker.drained, "it is finished")
     assert [event.count for event in counted(world)] == [9592]

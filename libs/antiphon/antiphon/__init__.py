@@ -4,11 +4,13 @@ from antiphon.app import App
 from antiphon.bundle import Failed
 from antiphon.client import Client, SubmitOptions
 from antiphon.context import BatchContext, Context, CpuContext, State
+from antiphon.dependency import Dependency
 from antiphon.durations import Duration
 from antiphon.errors import (
     AntiphonError,
     CommandFailed,
     ConfigurationError,
+    DependencyDown,
     InvalidMessage,
     MessageTooLarge,
     Permanent,
@@ -17,6 +19,7 @@ from antiphon.errors import (
 )
 from antiphon.lifecycle import CommandHasFailed
 from antiphon.messages import Command, Event, Message, Reply
+from antiphon.rate import Rate
 from antiphon.retry import Retry
 
 __all__ = [
@@ -34,6 +37,8 @@ __all__ = [
     "ConfigurationError",
     "Context",
     "CpuContext",
+    "Dependency",
+    "DependencyDown",
     "Duration",
     "Event",
     "Failed",
@@ -41,6 +46,7 @@ __all__ = [
     "Message",
     "MessageTooLarge",
     "Permanent",
+    "Rate",
     "Reply",
     "Retry",
     "RetryAfter",

@@ -12,9 +12,11 @@ from typing import Any, Literal, TypeVar, get_type_hints
 from antiphon.bundle import BundleLimits, Failed, listed, outcome_class
 from antiphon.context import BatchContext, Context, CpuContext
 from antiphon.declarations import ControlTable
+from antiphon.dependency import Dependency
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
 from antiphon.messages import Answer, Command, Event, Message
+from antiphon.rate import Rate
 from antiphon.retry import IN_MEMORY, Retry
 from antiphon.topics import bad_name
 
@@ -41,6 +43,8 @@ class Handler:
     retry: Retry
     timeout: float
     start: Start = "now"
+    needs: tuple[Dependency, ...] = ()
+    rate: Rate | None = None
     bundle: BundleLimits | None = None  # of a batch handler: it takes many messages at once
     cpu: bool = False  # it runs in a process of its own
 
@@ -102,22 +106,36 @@ class App:
         self.controls = ControlTable()  # what is declared at run time; its worker keeps it up to date
 
     def command(
-        self, *, retry: Retry = Retry(), timeout: Duration = "60s", cpu: bool = False
+        self,
+        *,
+        retry: Retry = Retry(),
+        timeout: Duration = "60s",
+        needs: Sequence[Dependency] = (),
+        rate: Rate | None = None,
+        cpu: bool = False,
     ) -> Callable[[CommandHandler[CommandT, OutT]], CommandHandler[CommandT, OutT]]:
         """Register the one handler of a command; a plain `def` runs in the thread pool.
 
-        With `cpu` it computes for long: a plain function at the top of its module, which takes a `CpuContext` and runs
-        in a process of its own, so that it can be ended at its `timeout` and keeps nobody else from running.
+        It waits, without losing an attempt, while what it `needs` is down, and for its `rate`. With `cpu` it computes
+        for long: a plain function at the top of its module, which takes a `CpuContext` and runs in a process of its
+        own, so that it can be ended at its `timeout` and keeps nobody else from running.
         """
 
         def register(fn: CommandHandler[CommandT, OutT]) -> CommandHandler[CommandT, OutT]:
-            self.commands.append(Handler(fn, Command, retry, seconds(timeout), cpu=cpu))
+            self.commands.append(Handler(fn, Command, retry, seconds(timeout), needs=tuple(needs), rate=rate, cpu=cpu))
             return fn
 
         return register
 
     def event(
-        self, *, retry: Retry = Retry(), timeout: Duration = "60s", start: Start = "now", cpu: bool = False
+        self,
+        *,
+        retry: Retry = Retry(),
+        timeout: Duration = "60s",
+        start: Start = "now",
+        needs: Sequence[Dependency] = (),
+        rate: Rate | None = None,
+        cpu: bool = False,
     ) -> Callable[[EventHandler[EventT, DoneT]], EventHandler[EventT, DoneT]]:
         """Register one of any number of handlers of an event; `start` is where a new subscription begins.
 
@@ -125,7 +143,7 @@ class App:
         """
 
         def register(fn: EventHandler[EventT, DoneT]) -> EventHandler[EventT, DoneT]:
-            self.events.append(Handler(fn, Event, retry, seconds(timeout), start, cpu=cpu))
+            self.events.append(Handler(fn, Event, retry, seconds(timeout), start, tuple(needs), rate, cpu=cpu))
             return fn
 
         return register
@@ -138,16 +156,19 @@ class App:
         retry: Retry = Retry(),
         timeout: Duration = "60s",
         start: Start = "now",
+        needs: Sequence[Dependency] = (),
     ) -> Callable[[BatchHandler[MessageT, OutcomesT]], BatchHandler[MessageT, OutcomesT]]:
         """Register a handler of many messages of one class at once, commands or events.
 
         A call is made when `size` messages are ready, or `within` that time of the first one; it returns one outcome
         for each, in their order: the answer (None where there is none) or `Failed`. Where nothing is answered, it may
-        return None for all. `retry` is by message, `timeout` by call, `start` as of `event`.
+        return None for all. `retry` is by message, `timeout` by call, `start` as of `event`,
+        `needs` as of `command`.
         """
 
         def register(fn: BatchHandler[MessageT, OutcomesT]) -> BatchHandler[MessageT, OutcomesT]:
-            handler = Handler(fn, Event, retry, seconds(timeout), start, BundleLimits(size, seconds(within)))
+            limits = BundleLimits(size, seconds(within))
+            handler = Handler(fn, Event, retry, seconds(timeout), start, tuple(needs), bundle=limits)
             try:
                 _ = handler.message
                 self.events.append(handler)
@@ -171,8 +192,18 @@ class App:
                 wrong += self._mistakes(handler)
             except ConfigurationError as error:
                 wrong += error.mistakes
+        wrong += self._ambiguous()
         if wrong:
             raise ConfigurationError(f"{self.service}: {line}" for line in wrong)
+
+    def _ambiguous(self) -> list[str]:
+        """Dependencies of one name that are declared in two ways: there is one breaker for each name."""
+        found: dict[str, set[Dependency]] = {}
+        for handler in (*self.commands, *self.events):
+            for dependency in handler.needs:
+                found.setdefault(dependency.name, set()).add(dependency)
+        twice = [name for name, declared in found.items() if len(declared) > 1]
+        return [f"dependency {name!r} is declared with different figures: declare it once" for name in sorted(twice)]
 
     def _mistakes(self, handler: Handler) -> list[str]:
         message = handler.message

@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         0, ge=0, description="processes of one worker for handlers with cpu=True; 0: as many as cores"
     )
     in_flight: int = Field(2000, ge=1, description="records of one worker admitted and not committed")
+    max_backlog: int = Field(
+        100_000,
+        ge=0,
+        description="commands of a service not settled, beyond which the gateway takes no more; 0: no limit",
+    )
     grace: float = Field(20.0, ge=0, description="seconds that a stopping process waits for what is in flight")
     llm_url: str | None = Field(None, description="an OpenAI-compatible server; without it an offline model answers")
     llm_key: SecretStr | None = Field(None, repr=False, description="the key that the model's server wants")
