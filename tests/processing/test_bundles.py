@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from antiphon import App, BatchContext, Context, Failed, Retry, RetryAfter
+from antiphon import App, BatchContext, Context, Dependency, Failed, Retry, RetryAfter
 from antiphon.envelope import Envelope, rfc3339
 from antiphon.lifecycle import Refused
 from antiphon.processing.worker import Worker
@@ -402,6 +402,27 @@ def test_a_service_that_keeps_no_state_handles_many_at_once_as_well(embedder: Em
     world.turn(100)
     assert notes(world) == ["many"] * 3
     assert len(world.dead_letters()) == 1
+
+
+@pytest.mark.promise("S3-52")
+def test_messages_of_a_batch_wait_for_what_their_handler_needs_and_lose_no_attempt(embedder: Embedder) -> None:
+    app, model = App("embedding"), Dependency("model", failures=3, window="30s", open_for="60s", probes=1)
+
+    @app.batch(size=4, within="1s", retry=Retry("1s", "1s"), needs=[model])
+    def embed(commands: list[Embed], ctx: BatchContext) -> list[Embedded | Failed]:
+        return embedder.embed(commands, ctx)
+
+    world = World(app, indexing())
+    world.worker(app)
+    world.serve()
+    embedder.raises = [ConnectionError("away")]
+    send(world, 4)
+    world.turn(500, seconds=0.1)
+    assert [len(call) for call in embedder.calls] == [4]
+    world.turn(150, seconds=0.1)
+    settled(world, 4)
+    assert {end.attempts for end in world.settled()} == {2}
+    assert {end.status for end in world.settled()} == {"completed"}
 
 
 # -- stopping, moving, doubt -----------------------------------------------------------------------------------------
