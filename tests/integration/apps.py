@@ -10,7 +10,19 @@ from pathlib import Path
 
 import httpx
 
-from antiphon import App, Command, Context, Event, Permanent, Service, State
+from antiphon import (
+    App,
+    BatchContext,
+    Command,
+    Context,
+    Event,
+    Failed,
+    Permanent,
+    Retry,
+    Retryable,
+    Service,
+    State,
+)
 
 
 class Deposited(Event, family="deposits", key="account"):
@@ -49,6 +61,17 @@ class Reminded(Event, family="reminders", key="account"):
 
 
 class Remind(Command[Reminded], service="reminders", key="account"):
+    account: str
+    number: int
+    amount: int = 1
+
+
+class Indexed(Event, family="indexing", key="account"):
+    account: str
+    number: int
+
+
+class Index(Command[Indexed], service="indexing", key="account"):
     account: str
     number: int
     amount: int = 1
@@ -150,6 +173,27 @@ def reminders(journal: Journal) -> App:
     return app
 
 
+def indexing(journal: Journal) -> App:
+    """Many at once: each account's seventh fails at first, its tenth for good."""
+    app = App("indexing")
+
+    def outcome(command: Index, ctx: Context) -> Indexed | Failed:
+        if command.number == 10:
+            return Failed(Permanent("ten is too many"))
+        if command.number == 7 and ctx.attempt == 1:
+            return Failed(Retryable("not at once"))
+        return Indexed(account=command.account, number=command.number)
+
+    @app.batch(size=50, within="20ms", retry=Retry("100ms"))
+    async def index(commands: list[Index], ctx: BatchContext) -> list[Indexed | Failed]:
+        for command in commands:
+            journal.note(ctx.for_(command).id)
+        await work(len(commands))
+        return [outcome(command, ctx.for_(command)) for command in commands]
+
+    return app
+
+
 def campaigns(journal: Journal) -> App:
     """Sends a mail to each of many recipients by HTTP, each as an effect of its own."""
     app = App("campaigns")
@@ -175,5 +219,6 @@ APPS: Mapping[str, Callable[[Journal], App]] = {
     "accounts-with-notes": accounts_with_notes,
     "statements": statements,
     "reminders": reminders,
+    "indexing": indexing,
     "campaigns": campaigns,
 }

@@ -24,11 +24,11 @@ from antiphon.codecs.avro import AvroCodec
 from antiphon.envelope import Origin, headers
 from antiphon.messages import Command
 from antiphon.topics import TopicNames
-from tests.integration.apps import APPS, Deposit, Deposited, Journal, Noted, Remind, Reminded
+from tests.integration.apps import APPS, Deposit, Deposited, Index, Indexed, Journal, Noted, Remind, Reminded
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
-FAMILIES = (Deposited.family, Noted.family, Reminded.family)
+FAMILIES = (Deposited.family, Noted.family, Reminded.family, Indexed.family)
 SESSION = 3.0  # seconds after which a killed replica's slices are free
 
 
@@ -194,9 +194,13 @@ class Cluster:
         """The same for the service that delivers at least once."""
         return self._send(Remind, list(accounts), rounds)
 
+    def index(self, accounts: Iterable[str], rounds: int = 1) -> list[Sent]:
+        """The same for the service that handles many at once."""
+        return self._send(Index, list(accounts), rounds)
+
     def _send(
         self,
-        kind: type[Deposit] | type[Remind],
+        kind: type[Deposit | Remind | Index],
         accounts: list[str],
         rounds: int,
         lane: str | None = None,

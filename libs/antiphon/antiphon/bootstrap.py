@@ -139,7 +139,8 @@ class RunningWorker:
 
 def worker(app: App, broker: Broker, settings: Settings, metrics: PrometheusMetrics) -> RunningWorker:
     """A worker of this app with threads of its own."""
-    executor, clock = LoopExecutor(HandlerLimits(settings.handlers, settings.handler_threads)), SystemClock()
+    limits = HandlerLimits(settings.handlers, settings.handler_threads, settings.calculators)
+    executor, clock = LoopExecutor(limits), SystemClock()
     options = WorkerOptions(
         replica=settings.replica, in_flight=settings.in_flight, limits=Limits(settings.max_message_bytes)
     )

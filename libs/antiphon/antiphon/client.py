@@ -45,9 +45,12 @@ class Client(ABC):
 
     @abstractmethod
     async def request(
-        self, command: Command[ReplyT], *, timeout: Duration, options: SubmitOptions = SubmitOptions()
+        self, command: Command[ReplyT], *, timeout: Duration | None = None, options: SubmitOptions = SubmitOptions()
     ) -> ReplyT:
-        """Submit and wait for the answer. Raises CommandFailed (code `timeout` when none came in time)."""
+        """Submit and wait for the answer, for as long as the command's class says if there is no `timeout`.
+
+        Raises CommandFailed (code `timeout` when none came in time).
+        """
 
     @abstractmethod
     async def declare(self, change: Change) -> None:

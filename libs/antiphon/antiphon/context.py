@@ -58,8 +58,8 @@ class Outbox(ABC):
         """A source of random numbers seeded by the message: the same at every attempt."""
 
 
-class Context(Outbox):
-    """For command and event handlers: may do anything but wait for another command."""
+class CpuContext(Outbox):
+    """For handlers with `cpu=True`, which run in a process of their own: all of a context that goes there."""
 
     @property
     @abstractmethod
@@ -90,6 +90,10 @@ class Context(Outbox):
     @abstractmethod
     def attempt(self) -> int:
         """1 for the first attempt of this process."""
+
+
+class Context(CpuContext):
+    """For command and event handlers: may do anything but wait for another command."""
 
     @property
     @abstractmethod
@@ -122,3 +126,18 @@ class Context(Outbox):
     @abstractmethod
     def state(self, kind: type[StateT]) -> StateT:
         """The kept entry of this class for the message's key; a fresh one where there is none."""
+
+
+class BatchContext(ABC):
+    """For batch handlers: a context of its own for each message of the call."""
+
+    @abstractmethod
+    def for_(self, message: Command[Any] | Event) -> Context:
+        """The context of this message, one of those that were given: what is sent with it is sent in its name.
+
+        It leaves with the success of this message, whatever becomes of the others. There is no `state` (Permanent).
+        """
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """The time of this call, in UTC."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import TypeVar
 
+from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError, InvalidMessage
 
 TYPE_PREFIX = "antiphon"
@@ -99,19 +100,27 @@ class Command(Message, Generic[ReplyT]):
     """An instruction to one service; `Command[X]` is answered with an X, a bare `Command` with nothing.
 
     The service is named, or given as a `Service` with its lanes; a sub-class inherits both. `ordered`: behind one that
-    has to wait for long, or was given up, later ones of its key wait too.
+    has to wait for long, or was given up, later ones of its key wait too. `answer_within`: how long a client waits
+    that does not say; its deadline is that too.
     """
 
     service: ClassVar[str] = ""
     lanes: ClassVar[tuple[Lane, ...]] = ()
+    answer_within: ClassVar[float] = 30.0
 
     def __init_subclass__(
-        cls, *, service: str | Service | None = None, key: str | None = None, ordered: bool | None = None
+        cls,
+        *,
+        service: str | Service | None = None,
+        key: str | None = None,
+        ordered: bool | None = None,
+        answer_within: Duration | None = None,
     ) -> None:
         super().__init_subclass__()
         if service is not None:
             declared = service if isinstance(service, Service) else Service(service)
             cls.service, cls.lanes = declared.name, declared.lanes
+        cls.answer_within = cls.answer_within if answer_within is None else seconds(answer_within)
         cls.key_field = cls.key_field if key is None else key
         cls.ordered = cls.ordered if ordered is None else ordered
 

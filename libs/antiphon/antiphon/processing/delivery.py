@@ -17,10 +17,11 @@ from antiphon.codec import Codec
 from antiphon.context import Context, State
 from antiphon.envelope import Envelope, Origin, as_uuid, derived_id
 from antiphon.errors import Permanent
-from antiphon.executor import Work
+from antiphon.executor import Calculation, Work
 from antiphon.lifecycle import Done
 from antiphon.messages import PRIORITIES, Answer, Command, Event, Message, Priority, Reply, command_name
 from antiphon.processing.agenda import Waiting
+from antiphon.processing.calculation import Calculated, CalculationContext, calculate
 from antiphon.processing.dead_letters import Cancelled
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Slice
@@ -76,6 +77,7 @@ class Delivery(Work):
         "answer",
         "asynchronous",
         "attempt",
+        "calculated",
         "cancelled",
         "changes",
         "context",
@@ -156,6 +158,7 @@ class Delivery(Work):
     def _choose(self) -> None:
         handler = self.handler = self.route.handlers[self.step]
         self.asynchronous = handler.asynchronous
+        self.calculated = handler.cpu
         self.timeout = handler.timeout
 
     def go_on(self, waiting: Waiting, key: bytes) -> None:
@@ -198,7 +201,8 @@ class Delivery(Work):
         self.first_tried = self.first_tried or now
         self.error = None
 
-    def _prepare(self) -> tuple[Any, Context]:
+    def prepare(self) -> tuple[Any, Context]:
+        """Its message, decoded, and the context of this attempt (MessageError if it cannot be read)."""
         if self.cancelled is not None:
             raise self.cancelled
         if self.message is None:
@@ -208,20 +212,29 @@ class Delivery(Work):
         return self.message, self.context
 
     def start(self) -> Coroutine[Any, Any, object] | None:
-        message, context = self._prepare()
+        message, context = self.prepare()
         coroutine: Coroutine[Any, Any, object] = self.handler.fn(message, context)
         return coroutine
 
     def call(self) -> None:
         try:
-            message, context = self._prepare()
-            self.succeed(self.handler.fn(message, context))
+            if self.calculated:
+                calculation = self.calculation()
+                self.succeed(calculation.fn(*calculation.arguments))
+            else:
+                message, context = self.prepare()
+                self.succeed(self.handler.fn(message, context))
         except Exception as error:
             self.fail(error)
 
+    def calculation(self) -> Calculation:
+        message, _ = self.prepare()
+        context = CalculationContext.of(self, self._desk.outbound.source)
+        return Calculation(self.handler.name, calculate, (self.handler.fn, message, context))
+
     def succeed(self, result: object) -> None:
         try:
-            self._take(result)
+            self._take(self._emitted(result) if isinstance(result, Calculated) else result)
         except Exception as error:
             self.fail(error)
 
@@ -234,6 +247,17 @@ class Delivery(Work):
         if self.route.is_command:
             self._reply(context, result if isinstance(result, Event | Reply) else None)
         context.close()
+
+    def _emitted(self, calculated: Calculated) -> object:
+        """What the handler returned, after what it has sent elsewhere was sent here."""
+        context = self.context
+        assert context is not None
+        for message, not_before, priority in calculated.emitted:
+            if isinstance(message, Event):
+                context.publish(message, not_before=not_before)
+            else:
+                context.send(message, not_before=not_before, priority=priority)
+        return calculated.result
 
     def _reply(self, context: HandlerContext, reply: Answer | None) -> None:
         """Publish what is an event, encode what somebody waits for, and note it for the read side."""
@@ -248,6 +272,7 @@ class Delivery(Work):
 
     def fail(self, error: BaseException) -> None:
         self.error = error
+        self.answer = self.result = None  # of a handler that overran, it has returned all the same
 
     def let_go(self) -> None:
         """It is settled: drop what refers back to it (an error does by its frames), so that its memory is freed now
@@ -354,6 +379,8 @@ class HandlerContext(Context):
         return await self._desk.once(self._delivery, name, fn)
 
     def state(self, kind: type[StateT]) -> StateT:
+        if self._delivery.handler.bundle is not None:
+            raise Permanent("a batch handler has no state; one for single messages, @app.command or @app.event, has")
         if not self._desk.keeps_state:
             raise Permanent("ctx.state needs delivery='transactional'; this service delivers at least once")
         key = kept_key(kind, self._delivery.key)

@@ -19,6 +19,8 @@ from antiphon.processing.admission import Admission, routes
 from antiphon.processing.announced import AnnouncedSchemas, announcements
 from antiphon.processing.batch import Commit, Input, Outcome, tell
 from antiphon.processing.breakers import Breakers
+from antiphon.processing.bundle import Bundle
+from antiphon.processing.bundling import Bundling
 from antiphon.processing.cancels import FollowedCancels
 from antiphon.processing.commit import (
     AcknowledgedCommitter,
@@ -92,7 +94,9 @@ class Worker:
         self._at_gates = GateQueues(
             self._sources, self._settlement.held, min(options.waits.held, options.in_flight // 2)
         )
-        handover = HandoverParts(self._settlement, self._sightings, executor, self._transactional, self._at_gates)
+        handover = HandoverParts(
+            self._settlement, self._sightings, executor, self._transactional, self._at_gates, Bundling(app)
+        )
         handlers = [*app.commands, *app.events]
         self._breakers = Breakers(handlers)
         self._rates = Rates(handlers, lambda: len(self.serving) / installation.partitions, parts.clock.now())
@@ -104,6 +108,7 @@ class Worker:
         self._slices = Slices(
             topics, self._admin, SliceIntakes(self._restoring, self._sources, self._cancels), options.window
         )
+        self._is_command_topic = names.is_command_topic
         self._overtaking = Overtaking(
             self._slices,
             self._admission,
@@ -120,7 +125,6 @@ class Worker:
             self._start_over,
         )
         self._taking = Taking(places, options.in_flight, options.intake)
-        self._is_command_topic = names.is_command_topic
         self._lag = Lag(self._admin, parts.metrics)
         self._committing: Commit | None = None
         self._ended: deque[Delivery] = deque()  # ended and not settled
@@ -154,7 +158,7 @@ class Worker:
         self._settle_ended(now)
         self._release_held(now)
         self._admit(now)
-        self._handover.start(now, draining=self._draining)
+        self._handover.start(now, draining=self._draining, careful=self.careful)
         self._close_batch(now)
         self._offsets.commit(self._member, self._slices, now)
         self._sightings.report(now)
@@ -344,8 +348,8 @@ class Worker:
     def _drop(self, numbers: Collection[int]) -> None:
         self._slices.drop(numbers)
         gone = set(numbers)
-        self._taking.forget(gone)
         self._at_gates.forget(gone)
+        self._taking.forget(gone)
         self._settlement.held.forget()
         self._offsets.forget(gone)
 
@@ -412,7 +416,7 @@ class Worker:
     @property
     def drained(self) -> bool:
         """No handler runs and nothing is to be committed."""
-        return self._idle and not self._handover.running and not self._ended
+        return self._idle and self._handover.idle and not self._ended
 
     @property
     def serving(self) -> frozenset[int]:
@@ -451,7 +455,7 @@ class Worker:
     def check_handlers(self) -> None:
         """Note a failure if a synchronous handler has occupied its thread far beyond its timeout."""
         stuck = self._parts.executor.stuck()
-        if isinstance(stuck, Delivery):
+        if isinstance(stuck, Delivery | Bundle):
             self.failure = f"{stuck.handler.name} has not returned long after its timeout of {stuck.timeout:g} s"
 
     def close(self, timeout: float) -> bool:
