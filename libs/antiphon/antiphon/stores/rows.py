@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from antiphon.lifecycle import Failure
-from antiphon.store import CommandRow, DeadLetterRow, HistoryEntry, Place, Progressed, StoredCommand, Submission, Tag
+from antiphon.store import CommandRow, HistoryEntry, Place, Progressed, StoredCommand, Submission, Tag
 from antiphon.stores.schema import TAG_NAME, TAG_VALUE
 
 _PLAIN = (
@@ -26,19 +26,22 @@ _PLAIN = (
     "processor",
     "replica",
     "payload_hash",
+    "key",
+    "not_before",
+    "generation",
 )
-_LETTER = (
-    "message_id",
-    "message_type",
+_HISTORY = (
+    "command_id",
+    "kind",
+    "occurred_at",
+    "status",
     "service",
     "handler",
-    "code",
-    "message",
-    "attempts",
-    "received_at",
-    "given_up_at",
+    "replica",
+    "attempt",
+    "generation",
+    "note",
 )
-_HISTORY = ("command_id", "kind", "occurred_at", "status", "service", "handler", "replica", "attempt")
 
 
 def writable(value: Any) -> Any:
@@ -114,23 +117,6 @@ def submission(found: Mapping[str, Any]) -> Submission:
         body_hash=found["body_hash"],
         created_at=found["submitted_at"],
         due_at=found["due_at"],
-    )
-
-
-def letter_columns(letter: DeadLetterRow) -> dict[str, Any]:
-    """What is written of a dead letter."""
-    columns = {name: writable(getattr(letter, name)) for name in _LETTER}
-    for name, place in (("place", letter.place), ("origin", letter.origin)):
-        columns |= {f"{name}_topic": place.topic, f"{name}_partition": place.partition, f"{name}_offset": place.offset}
-    return columns
-
-
-def letter_row(found: Mapping[str, Any]) -> DeadLetterRow:
-    """The dead letter that these columns hold."""
-    return DeadLetterRow(
-        place=Place(found["place_topic"], found["place_partition"], found["place_offset"]),
-        origin=Place(found["origin_topic"], found["origin_partition"], found["origin_offset"]),
-        **{name: found[name] for name in _LETTER},
     )
 
 
