@@ -48,6 +48,7 @@ async def test_a_submitted_command_is_in_the_list_at_once(world: GatewayWorld, h
         "status": "pending",
         "error": None,
         "progress": None,
+        "not_before": None,
         "created_at": rfc3339(world.clock.now()),
         "updated_at": rfc3339(world.clock.now()),
         "metadata": {"priority": "normal", "correlation_id": made["command_id"], "tags": {"team": "blue"}},
