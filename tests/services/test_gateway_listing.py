@@ -160,6 +160,8 @@ async def test_a_history_tells_what_happened_in_its_order(world: GatewayWorld, h
         "replica": None,
         "attempt": 3,
         "error": failure.model_dump(),
+        "generation": 0,
+        "note": None,
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator
 
 from antiphon.control import CommandTypeDeclared, DeclaredCommand, DeclaredCompleted
 from antiphon.envelope import rfc3339
@@ -31,6 +31,14 @@ class Metadata(BaseModel):
     not_before: Annotated[AwareDatetime | None, Field(description="Before it the command is not started.")] = None
     subject: Annotated[Label | None, Field(description="What the command is about.")] = None
     user: Annotated[dict[str, JsonValue] | None, Field(description="Whom the command is for.")] = None
+
+    @field_validator("not_before")
+    @classmethod
+    def _starts_in_time(cls, not_before: AwareDatetime | None, given: ValidationInfo) -> AwareDatetime | None:
+        deadline = given.data.get("deadline")
+        if not_before is not None and deadline is not None and deadline < not_before:
+            raise ValueError("is after the deadline: it would never start")
+        return not_before
 
 
 class SubmitRequest(BaseModel):
