@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -24,18 +24,25 @@ class State(BaseModel):
 
 
 StateT = TypeVar("StateT", bound=State)
+T = TypeVar("T")
 
 
 class Outbox(ABC):
     """Not awaited: a message goes out with this attempt's success, or not at all."""
 
     @abstractmethod
-    def send(self, command: Command[Any]) -> UUID:
-        """Send a command (with no answer to wait for); returns its id, which is the same at every attempt."""
+    def send(self, command: Command[Any], *, not_before: datetime | None = None) -> UUID:
+        """Send a command (with no answer to wait for); returns its id, which is the same at every attempt.
+
+        `not_before` (with its time zone) keeps it in this service's state until then.
+        """
 
     @abstractmethod
-    def publish(self, event: Event) -> UUID:
-        """Publish a fact on its family; returns its id, which is the same at every attempt."""
+    def publish(self, event: Event, *, not_before: datetime | None = None) -> UUID:
+        """Publish a fact on its family; returns its id, which is the same at every attempt.
+
+        `not_before` (with its time zone) keeps it in this service's state until then.
+        """
 
     @abstractmethod
     def now(self) -> datetime:
@@ -78,11 +85,32 @@ class Context(Outbox):
     def attempt(self) -> int:
         """1 for the first attempt of this process."""
 
+    @property
+    @abstractmethod
+    def cancelled(self) -> bool:
+        """Whether somebody wants this command to end. An `async def` handler is cancelled where it waits; a plain one
+        may look here, and raise."""
+
     @abstractmethod
     def progress(self, fraction: float | None = None, note: str = "") -> Coroutine[Any, Any, None]:
         """Tell whoever looks how far it is (0 to 1), or in words; the handler's timeout begins anew. Awaited.
 
         It is seen at once, whatever becomes of the attempt. Of many in a second the last one is told.
+        """
+
+    @overload
+    def once(self, name: str, fn: Callable[[str], Awaitable[T]]) -> Coroutine[Any, Any, T]: ...
+
+    @overload
+    def once(self, name: str, fn: Callable[[str], T]) -> Coroutine[Any, Any, T]: ...
+
+    @abstractmethod
+    def once(self, name: str, fn: Callable[[str], Any]) -> Coroutine[Any, Any, Any]:
+        """Do something outside of Kafka once: run `fn`, keep what it returns (JSON), and return that; awaited.
+
+        A later attempt, at whatever owner, gets what was kept and does not run `fn` again. Only a crash between the
+        effect and the commit of its entry repeats it: `fn` is given the idempotency key `<message id>/<name>`, the
+        same each time, for the other side to recognise.
         """
 
     @abstractmethod

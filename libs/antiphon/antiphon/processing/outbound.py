@@ -27,14 +27,14 @@ class Outbound:
         self._codec = codec
         self.names = names
         self.source = f"service/{service}"
-        self._limit = limits.message_bytes
+        self.limit = limits.message_bytes
         self._kinds: dict[type[Message], tuple[str, str | None, str]] = {}  # topic, key field, type name
 
     def encode(self, message: Message) -> bytes:
         """The bytes (MessageTooLarge if there are too many)."""
         value = self._codec.encode(message)
-        if len(value) > self._limit:
-            raise MessageTooLarge(type(message).__name__, len(value), self._limit)
+        if len(value) > self.limit:
+            raise MessageTooLarge(type(message).__name__, len(value), self.limit)
         return value
 
     def record(self, message: Event | Command[Any], message_id: str, when: float, origin: Origin) -> Outgoing:
@@ -63,12 +63,13 @@ class Outbound:
         found.append(("ce_replytoken", address.token))
         return Outgoing(address.topic, address.partition, answer_key(address), value, found)
 
-    def published(self, kind: type[Event], fields: dict[str, Any], envelope: Envelope, when: float) -> Outgoing:
-        """An event of the platform's that services may subscribe to; one of a kind follows from a message."""
+    def published(
+        self, kind: type[Event], fields: dict[str, Any], envelope: Envelope, when: float, generation: int = 0
+    ) -> Outgoing:
+        """An event of the platform's that services may subscribe to; one of a kind follows from a message's redrive."""
         origin = envelope.origin
-        found = headers(
-            self.source, kind.type_name(), derived_id(envelope.id, self.source, kind.__name__), when, origin
-        )
+        parts = (envelope.id, self.source, kind.__name__, *([str(generation)] if generation else []))
+        found = headers(self.source, kind.type_name(), derived_id(*parts), when, origin)
         key = origin.correlation_id.encode()
         return Outgoing(self.names.events(kind.family), -1, key, self._codec.encode_fields(kind, fields), found)
 
