@@ -39,7 +39,9 @@ def returned(back: ReturnedLetter, installation: Installation) -> Outgoing:
 
 def _headers(back: ReturnedLetter) -> Headers:
     letter = back.letter
-    found = [(header.name, header.value) for header in letter.record_headers if header.name not in _DROPPED]
+    # what was forwarded once to a wrong place must be free to go to the right one
+    dropped = _DROPPED | ({"ce_forwarded"} if letter.failure.code == "misplaced" else set())
+    found = [(header.name, header.value) for header in letter.record_headers if header.name not in dropped]
     if not any(name == "ce_id" and value for name, value in found):
         found = [*(header for header in found if header[0] != "ce_id"), ("ce_id", letter.message_id.encode())]
     if letter.handler is not None:

@@ -85,6 +85,14 @@ class OwnersContract(ClientHarness):
         assert dict(record.headers) == {"ce_id": letter.message_id.encode(), "ce_generation": b"1"}
         assert Envelope(record).redrive == Redrive(None, 1, False)
 
+    @pytest.mark.parametrize(("code", "stays"), [("failed", True), ("misplaced", False)])
+    async def test_what_was_forwarded_to_a_wrong_place_may_be_forwarded_again(self, code: str, stays: bool) -> None:
+        moved = RecordHeader(name="ce_forwarded", value=b"1")
+        failed = FAILED.model_copy(update={"code": code})
+        (record,) = await self.back(ReturnedLetter(dead(record_headers=[moved], failure=failed)))
+
+        assert Envelope(record).forwarded == stays
+
     async def test_an_edited_redrive_has_the_new_content_as_json(self) -> None:
         (record,) = await self.back(ReturnedLetter(dead(), edited=Weigh(item="pear")))
 
