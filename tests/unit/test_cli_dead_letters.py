@@ -14,7 +14,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from antiphon import App, Command, Context, Permanent, Reply
+from antiphon import App, Command, Context, Event, Permanent
 from antiphon.cli.letter_text import told
 from antiphon.cli.main import cli
 from antiphon.codecs.avro import AvroCodec
@@ -27,7 +27,8 @@ from antiphon.store import LetterQuery
 from tests.waiting import until
 
 
-class Baked(Reply):
+class Baked(Event, family="baking", key="oven"):
+    oven: str
     loaves: int
 
 
@@ -48,9 +49,16 @@ def bakery() -> App:
 
     @app.command()
     async def bake(command: Bake, ctx: Context) -> Baked:
+        if command.note == "slow":
+            await asyncio.sleep(60)
         if command.loaves > 0 and (Fire.lit or command.note == "lit"):
-            return Baked(loaves=command.loaves)
+            return Baked(oven=command.oven, loaves=command.loaves)
         raise Permanent("the fire is out") from ValueError(command.oven)
+
+    @app.event()
+    def on_baked(event: Baked, ctx: Context) -> None:
+        if event.loaves == 13:
+            raise Permanent("not such a number")
 
     return app
 
@@ -202,7 +210,7 @@ def test_a_field_is_set_checked_before_anything_is_sent_and_redriven(mine: Baker
     assert ran(antiphon(*redrive, "--set", "note=lit", "--set", "loaves=3"))["count"] == 2
     until(lambda: mine.status(second) == "completed", "the row shows it")
     message = mine.http.get(f"/dead-letters/{second}").json()["message_id"]
-    assert mine.http.get(f"/commands/{message}").json()["result"]["response"] == {"loaves": 3}
+    assert mine.http.get(f"/commands/{message}").json()["result"]["response"]["loaves"] == 3
 
 
 @pytest.mark.promise("S0-42")
@@ -230,6 +238,20 @@ def test_the_content_is_edited_in_the_editor_of_the_caller(
     assert (unsaved.exit_code, mine.state(letter)) == (1, "open")
     assert ran(edit(f"""sed -i 's/"note": ""/"note": "lit"/' "$1"; {later}"""))["count"] == 1
     until(lambda: mine.status(letter) == "completed", "the row shows it")
+
+
+@pytest.mark.promise("S0-42")
+def test_an_event_is_redriven_for_the_handler_that_gave_it_up(mine: Bakery) -> None:
+    Fire.lit = True
+    body = {"command_type": "bake", "parameters": {"oven": mine.oven, "loaves": 13}}
+    command_id = mine.http.post("/commands/submit", json=body).json()["command_id"]
+    until(lambda: len(mine.letters()) == 1, "the event is given up", seconds=20)
+    (letter,) = mine.letters()
+    assert letter["message_type"] == Baked.type_name()
+    redrive = ("dead-letters", "redrive", letter["letter_id"], "--url", mine.url, "--wait", "20s", "--json")
+    assert ran(antiphon(*redrive, "--set", "loaves=12"))["given_up_again"] == []
+    assert mine.state(letter["letter_id"]) == "redriven"
+    assert mine.http.get(f"/commands/{command_id}").json()["status"] == "completed"
 
 
 @pytest.mark.promise("S0-42")
@@ -304,6 +326,16 @@ def test_a_scheduled_command_is_cancelled_before_it_starts(mine: Bakery) -> None
     assert any((each["note"] or "").startswith("too late") for each in history)
     again = antiphon(*words)
     assert (again.exit_code, "cancelled" in again.stderr) == (1, True)
+
+
+@pytest.mark.promise("S0-33")
+def test_a_command_that_runs_is_cancelled(mine: Bakery) -> None:
+    body = {"command_type": "bake", "parameters": {"oven": mine.oven, "note": "slow"}}
+    command_id = mine.http.post("/commands/submit", json=body).json()["command_id"]
+    status = f"/commands/{command_id}"
+    until(lambda: mine.http.get(status).json()["status"] == "processing", "it runs", seconds=20)
+    ended = ran(antiphon("cancel", command_id, "--url", mine.url, "--wait", "20s", "--json"))
+    assert (ended["status"], ended["error"]["code"]) == ("cancelled", "cancelled")
 
 
 def test_a_wish_that_came_too_late_says_how_it_has_ended(mine: Bakery) -> None:
