@@ -163,13 +163,13 @@ def test_bytes_that_nobody_can_read_are_shown_as_hexadecimal_lines() -> None:
         "headers": [{"name": "h", "text": None, "hex": "ff"}],
         "key": None,
         "payload": None,
-        "unreadable": "nobody can",
+        "unreadable": "nobody \x1b[31mcan",
         "value": nothing,
     }
     shown = told(letter)
     assert "h: 0xff" in shown
     assert "00000020  ff00ff00" in shown
-    assert "payload cannot be read: nobody can" in shown
+    assert "payload cannot be read: nobody \ufffd[31mcan" in shown, "no terminal obeys what somebody has sent"
 
 
 @pytest.mark.promise("S0-42")

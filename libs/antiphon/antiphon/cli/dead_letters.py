@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from antiphon.cli.console import WRONG_INPUT, clearly, err, exit_codes, fail, out, show, show_json
-from antiphon.cli.letter_choice import Chosen, Filters, choose, find, pairs
+from antiphon.cli.letter_choice import Chosen, Filters, choose, find, one, pairs
+from antiphon.cli.letter_text import plain, told
 from antiphon.cli.options import AsJson, Wait
 from antiphon.cli.pipeline import Url, gateway
 
@@ -61,8 +62,6 @@ def list_(
 @clearly
 def show_(letter_id: Annotated[str, typer.Argument()], url: Url = None, as_json: AsJson = False) -> None:
     """One dead letter: its record, the error and what led to it."""
-    from antiphon.cli.letter_choice import one
-    from antiphon.cli.letter_text import told
 
     found = one(gateway(url), letter_id)
     if as_json:
@@ -137,5 +136,5 @@ def discard(
 def _line(letter: Mapping[str, Any]) -> dict[str, Any]:
     error = letter["error"]
     said = f"{error['code']}: {error['message']}"
-    short = said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"
+    short = plain(said if len(said) <= LONGEST else said[: LONGEST - 1] + "…")
     return {**letter, "error": short, "handler": letter["handler"] or ""}

@@ -57,7 +57,8 @@ def close(order: Order, letters: Sequence[Letter]) -> None:
             report.skipped += sent["skipped"]
             bar.advance(task, len(some))
         if order.wait is not None and not order.dry_run:
-            watch(order, [letter for letter in letters if letter["letter_id"] not in set(report.skipped)], report, bar)
+            skipped = set(report.skipped)
+            watch(order, [letter for letter in letters if letter["letter_id"] not in skipped], report, bar)
     tell(order, report)
 
 
@@ -107,7 +108,7 @@ def tell(order: Order, report: Report) -> None:
         show_json(told)
     else:
         print(_sentence(order, report))
-    _complain(report.skipped, "closed already, or without content")
+    _complain(report.skipped, "closed already, unknown, without content or not saved")
     _complain(report.waiting, f"not dealt with within {order.wait}")
     _complain(report.given_up_again, "given up again")
     if report.skipped or report.waiting or report.given_up_again:

@@ -12,7 +12,13 @@ MOST = 64 * ROW  # bytes that are shown of a content that nobody can read
 
 def told(letter: Mapping[str, Any]) -> str:
     """Everything that is known of it, one thing a line."""
-    return "\n".join([*_head(letter), *_error(letter["error"]), *_headers(letter), *_content(letter)])
+    lines = [*_head(letter), *_error(letter["error"]), *_headers(letter), *_content(letter)]
+    return "\n".join(map(plain, lines))
+
+
+def plain(text: str) -> str:
+    """Without what a terminal would obey: whoever sent the record may have written it."""
+    return "".join(each if each.isprintable() or each in "\t\n" else "\ufffd" for each in text)
 
 
 def _head(letter: Mapping[str, Any]) -> Iterator[str]:

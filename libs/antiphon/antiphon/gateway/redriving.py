@@ -115,7 +115,8 @@ class Redriving:
         deadline = asyncio.get_running_loop().time() + self._options.shown_within
         asked = LetterQuery(ids=[row.letter_id])
         while asyncio.get_running_loop().time() < deadline:
-            if any(found.state != row.state for found in await run_in_threadpool(self._store.dead_letters, asked)):
+            seen = await run_in_threadpool(self._store.dead_letters, asked)
+            if any(found.state == state or found.state in CLOSED for found in seen):
                 break
             await asyncio.sleep(LOOK)
         return Closing(letter_id=row.letter_id, state=state)
