@@ -34,6 +34,7 @@ PUBLIC = {
     "Retry",
     "RetryAfter",
     "Retryable",
+    "Service",
     "State",
     "SubmitOptions",
 }

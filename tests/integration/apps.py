@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from antiphon import App, BatchContext, Command, Context, Event, Failed, Permanent, Retry, Retryable, State
+from antiphon import App, BatchContext, Command, Context, Event, Failed, Permanent, Retry, Retryable, Service, State
 
 
 class Deposited(Event, family="deposits", key="account"):
@@ -24,6 +24,17 @@ class Deposit(Command[Deposited], service="accounts", key="account"):
     account: str
     number: int
     amount: int = 1
+
+
+def deposit_with_lanes() -> type[Command[Deposited]]:
+    """The class of the next release, whose service has a lane."""
+
+    class Deposit(Command[Deposited], service=Service("accounts", lanes=("critical",)), key="account"):
+        account: str
+        number: int
+        amount: int = 1
+
+    return Deposit
 
 
 class Noted(Event, family="statements", key="account"):
@@ -87,9 +98,17 @@ async def work(number: int) -> None:
 
 def accounts(journal: Journal) -> App:
     """Transactional, with a count and a total kept for every account."""
+    return _accounts(journal, Deposit)
+
+
+def accounts_with_lanes(journal: Journal) -> App:
+    """The next release of `accounts`: it has a lane for what is critical."""
+    return _accounts(journal, deposit_with_lanes())
+
+
+def _accounts(journal: Journal, kind: type[Command[Deposited]]) -> App:
     app = App("accounts")
 
-    @app.command()
     async def deposit(command: Deposit, ctx: Context) -> Deposited:
         journal.note(ctx.id)
         if command.amount < 0:
@@ -100,6 +119,8 @@ def accounts(journal: Journal) -> App:
         account.total += command.amount
         return Deposited(account=command.account, number=command.number, position=account.deposits, total=account.total)
 
+    deposit.__annotations__["command"] = kind
+    app.command()(deposit)
     return app
 
 
@@ -182,6 +203,7 @@ def campaigns(journal: Journal) -> App:
 
 APPS: Mapping[str, Callable[[Journal], App]] = {
     "accounts": accounts,
+    "accounts-with-lanes": accounts_with_lanes,
     "accounts-with-notes": accounts_with_notes,
     "statements": statements,
     "reminders": reminders,

@@ -183,9 +183,9 @@ class Cluster:
 
     # -- commands ------------------------------------------------------------------------------------------------
 
-    def deposit(self, accounts: Iterable[str], rounds: int = 1) -> list[Sent]:
+    def deposit(self, accounts: Iterable[str], rounds: int = 1, lane: str | None = None) -> list[Sent]:
         """Deposits numbered by account, round after round; returns when the cluster has stored them."""
-        return self._send(Deposit, list(accounts), rounds)
+        return self._send(Deposit, list(accounts), rounds, lane)
 
     def remind(self, accounts: Iterable[str], rounds: int = 1) -> list[Sent]:
         """The same for the service that delivers at least once."""
@@ -195,13 +195,16 @@ class Cluster:
         """The same for the service that handles many at once."""
         return self._send(Index, list(accounts), rounds)
 
-    def _send(self, kind: type[Deposit | Remind | Index], accounts: list[str], rounds: int) -> list[Sent]:
+    def _send(
+        self, kind: type[Deposit | Remind | Index], accounts: list[str], rounds: int, lane: str | None = None
+    ) -> list[Sent]:
         sent, records = [], []
         for _, account in itertools.product(range(rounds), accounts):
             number = next(self._numbers.setdefault(account, itertools.count(1)))
             sent.append(Sent(str(uuid4()), account, number))
             command = kind(account=account, number=number, amount=number)
-            records.append(self.record(command, account, sent[-1].id))
+            record = self.record(command, account, sent[-1].id, **({"ce_priority": lane.encode()} if lane else {}))
+            records.append(record._replace(topic=self.names.commands(command.service, lane)))
         self.send(*records)
         return sent
 

@@ -15,7 +15,7 @@ from antiphon.declarations import ControlTable
 from antiphon.dependency import Dependency
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
-from antiphon.messages import Answer, Command, Event, Message
+from antiphon.messages import Answer, Command, Event, Lane, Message
 from antiphon.rate import Rate
 from antiphon.retry import IN_MEMORY, Retry
 from antiphon.topics import bad_name
@@ -179,6 +179,11 @@ class App:
         return register
 
     @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """The lanes that its commands declare, most urgent first."""
+        return next((handler.message.lanes for handler in self.commands), ())
+
+    @property
     def messages(self) -> set[type[Message]]:
         """Every class that a handler takes or returns."""
         taken = {handler.message for handler in (*self.commands, *self.events)}
@@ -268,6 +273,12 @@ class App:
             )
         if message.service != self.service:
             wrong.append(f"{message.__name__} belongs to service {message.service!r}, not {self.service!r}")
+        elif message.lanes != self.lanes:
+            first = self.commands[0].message
+            wrong.append(
+                f"{message.__name__} and {first.__name__} declare different lanes of {self.service!r}, "
+                f"{message.lanes} and {first.lanes}: make one Service(…) and name it in both"
+            )
         if next(other.fn for other in self.commands if other.message is message) is not handler.fn:
             wrong.append(f"{message.__name__} has a second handler, {handler.name}; a command has exactly one")
         return wrong

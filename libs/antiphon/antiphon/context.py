@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from antiphon.messages import Command, Event
+from antiphon.messages import Command, Event, Priority
 
 
 class State(BaseModel):
@@ -31,10 +31,11 @@ class Outbox(ABC):
     """Not awaited: a message goes out with this attempt's success, or not at all."""
 
     @abstractmethod
-    def send(self, command: Command[Any], *, not_before: datetime | None = None) -> UUID:
+    def send(self, command: Command[Any], *, not_before: datetime | None = None, priority: Priority = "normal") -> UUID:
         """Send a command (with no answer to wait for); returns its id, which is the same at every attempt.
 
-        `not_before` (with its time zone) keeps it in this service's state until then.
+        `not_before` (with its time zone) keeps it in this service's state until then. `priority=ctx.priority` passes on
+        that of the message that is handled.
         """
 
     @abstractmethod
@@ -77,8 +78,13 @@ class CpuContext(Outbox):
 
     @property
     @abstractmethod
-    def priority(self) -> str:
+    def priority(self) -> Priority:
         """critical, high, normal or low, as whoever sent the message has said; normal if nothing was."""
+
+    @property
+    @abstractmethod
+    def tenant(self) -> str:
+        """Whose message it is, as whoever sent it has said; empty if nothing was. What a handler sends has the same."""
 
     @property
     @abstractmethod

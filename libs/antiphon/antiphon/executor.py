@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 from antiphon.broker import Partition, Reader, Record
 
+RANKS = 8  # two for each of four lanes, the most urgent first
+
 
 @dataclass(frozen=True, slots=True)
 class Calculation:
@@ -25,9 +27,14 @@ class Calculation:
 
 
 class Work(ABC):
-    """One attempt of one handler. It keeps its own result; it never raises into the executor."""
+    """One attempt of one handler. It keeps its own result; it never raises into the executor.
+
+    Where more is ready than can run, `rank` (0 to 7) says what is started first; nothing waits for ever.
+    """
 
     __slots__ = ("extend", "stop")
+
+    rank: int = 5
 
     asynchronous: bool
     calculated: bool = False  # synchronous, and busy for so long that it runs in a process of its own

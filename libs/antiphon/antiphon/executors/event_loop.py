@@ -18,6 +18,7 @@ from antiphon.broker import Reader
 from antiphon.errors import HandlerTimeout
 from antiphon.executor import Executor, Intake, Promise, Work
 from antiphon.executors.intakes import WatchedIntake
+from antiphon.executors.ready import ReadyQueue
 from antiphon.executors.runners import STOPPING, Runners
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class LoopExecutor(Executor):
         self._pool: ThreadPoolExecutor | None = None
         self._calculators: Calculators | None = None
         self._sync_lock = threading.Lock()
+        self._ready = ReadyQueue()  # for threads of the pool
         self._running: dict[Work, float] = {}
 
     def intake(self, reader: Reader, limit: int) -> Intake:
@@ -120,12 +122,16 @@ class LoopExecutor(Executor):
     def _call(self, work: Sequence[Work]) -> None:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._limits.synchronous, thread_name_prefix="handler")
-        for one in work:
-            self._pool.submit(copy_context().run, self._call_one, one)
+        with self._sync_lock:
+            self._ready.extend(work)
+        for _ in work:
+            self._pool.submit(copy_context().run, self._call_one)
 
-    def _call_one(self, work: Work) -> None:
+    def _call_one(self) -> None:
+        """The one whose turn it is now that a thread is free."""
         begun = time.monotonic()
         with self._sync_lock:
+            work = self._ready.popleft()
             self._running[work] = begun
         try:
             work.call()

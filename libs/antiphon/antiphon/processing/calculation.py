@@ -11,13 +11,13 @@ from uuid import UUID
 
 from antiphon.context import CpuContext
 from antiphon.envelope import as_uuid, derived_id
-from antiphon.messages import Command, Event
+from antiphon.messages import Command, Event, Priority
 
 if TYPE_CHECKING:
     from antiphon.processing.delivery import Delivery
 
 
-Emitted = tuple[Command[Any] | Event, datetime | None]  # a message, and before when it may not leave
+Emitted = tuple[Command[Any] | Event, dict[str, Any]]  # a message, and what was said with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ class CalculationContext(CpuContext):
     started: float  # seconds since 1970
     correlation_id: str
     key: str
-    priority: str
+    priority: Priority
+    tenant: str
     attempt: int
     emitted: list[Emitted] = field(default_factory=list)
     uuids: int = 0
@@ -52,21 +53,21 @@ class CalculationContext(CpuContext):
     def of(cls, delivery: Delivery, source: str) -> CalculationContext:
         """Of the delivery's present attempt."""
         envelope, name, key = delivery.envelope, delivery.handler.name, delivery.key.decode(errors="replace")
-        told = (envelope.correlation_id, key, envelope.priority, delivery.attempt)
+        told = (envelope.correlation_id, key, envelope.priority, envelope.tenant, delivery.attempt)
         return cls(envelope.id, source, name, delivery.started, *told)
 
     @property
     def id(self) -> UUID:
         return as_uuid(self.message_id)
 
-    def send(self, command: Command[Any], *, not_before: datetime | None = None) -> UUID:
-        return self._emit(command, not_before)
+    def send(self, command: Command[Any], *, not_before: datetime | None = None, priority: Priority = "normal") -> UUID:
+        return self._emit(command, not_before=not_before, priority=priority)
 
     def publish(self, event: Event, *, not_before: datetime | None = None) -> UUID:
-        return self._emit(event, not_before)
+        return self._emit(event, not_before=not_before)
 
-    def _emit(self, message: Command[Any] | Event, not_before: datetime | None) -> UUID:
-        self.emitted.append((message, not_before))
+    def _emit(self, message: Command[Any] | Event, **said: object) -> UUID:
+        self.emitted.append((message, said))
         return self._derived(str(len(self.emitted) - 1))
 
     def _derived(self, *parts: str) -> UUID:

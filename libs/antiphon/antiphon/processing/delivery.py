@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from antiphon.envelope import Envelope, Origin, as_uuid, derived_id
 from antiphon.errors import Permanent
 from antiphon.executor import Calculation, Work
 from antiphon.lifecycle import Done
-from antiphon.messages import Answer, Command, Event, Message, Reply, command_name
+from antiphon.messages import PRIORITIES, Answer, Command, Event, Message, Priority, Reply, command_name
 from antiphon.processing.agenda import Waiting
 from antiphon.processing.calculation import Calculated, CalculationContext, calculate
 from antiphon.processing.dead_letters import Cancelled
@@ -28,6 +28,7 @@ from antiphon.processing.slice import Slice
 from antiphon.processing.state import kept_key
 
 LONGEST_NOTE = 500  # characters
+NORMAL = Work.rank
 UNCHANGED: Mapping[bytes, bytes] = MappingProxyType({})
 StateT = TypeVar("StateT", bound=State)
 
@@ -61,6 +62,7 @@ class Desk:
     keeps_state: bool
     progressed: Callable[[Delivery], None]  # told of each delivery that has a new `progress`
     once: Callable[[Delivery, str, Callable[[str], Any]], Coroutine[Any, Any, Any]]  # runs an effect and keeps it
+    ranks: Mapping[str, int] = field(default_factory=dict)  # of topics that are lanes
 
 
 class Delivery(Work):
@@ -97,6 +99,7 @@ class Delivery(Work):
         "noted",
         "outputs",
         "progress",
+        "rank",
         "record",
         "result",
         "route",
@@ -113,6 +116,7 @@ class Delivery(Work):
         self.envelope = envelope
         self.route = route
         self._desk = desk
+        self.rank = desk.ranks.get(record[0], NORMAL)
         self.key = b""
         self.ledger_id: bytes | None = None
         self.deadline: float | None = None
@@ -145,6 +149,11 @@ class Delivery(Work):
 
     def __str__(self) -> str:
         return f"handler {self.handler.name} (message {self.envelope.id})"
+
+    @property
+    def urgent(self) -> bool:
+        """Whether its end is not to wait for that of others: it is critical, or overtakes a backlog of its lane."""
+        return self.rank < 2 or not self.rank & 1
 
     def _choose(self) -> None:
         handler = self.handler = self.route.handlers[self.step]
@@ -243,11 +252,11 @@ class Delivery(Work):
         """What the handler returned, after what it has sent elsewhere was sent here."""
         context = self.context
         assert context is not None
-        for message, not_before in calculated.emitted:
+        for message, said in calculated.emitted:
             if isinstance(message, Event):
-                context.publish(message, not_before=not_before)
+                context.publish(message, **said)
             else:
-                context.send(message, not_before=not_before)
+                context.send(message, **said)
         return calculated.result
 
     def _reply(self, context: HandlerContext, reply: Answer | None) -> None:
@@ -286,29 +295,30 @@ class HandlerContext(Context):
         self.later: list[tuple[float, Outgoing]] = []  # seconds since 1970, and what leaves then
         self.changes: list[tuple[bytes, bytes]] = []  # state entries that differ from what they were
 
-    def _emit(self, message: Event | Command[Any], not_before: datetime | None) -> UUID:
+    def _emit(self, message: Event | Command[Any], not_before: datetime | None, priority: Priority = "normal") -> UUID:
         delivery, outbound = self._delivery, self._desk.outbound
         if self._origin is None:
             self._origin = delivery.envelope.origin
         number = len(self.outputs) + len(self.later)
         message_id = derived_id(delivery.envelope.id, outbound.source, delivery.handler.name, str(number))
         if not_before is None:
-            self.outputs.append(outbound.record(message, message_id, delivery.started, self._origin))
+            self.outputs.append(outbound.record(message, message_id, delivery.started, self._origin, priority))
         else:
-            self._emit_later(message, message_id, not_before)
+            due = self._later(not_before)
+            self.later.append((due, outbound.record(message, message_id, due, self._origin, priority)))
         return as_uuid(message_id)
 
-    def _emit_later(self, message: Event | Command[Any], message_id: str, not_before: datetime) -> None:
+    def _later(self, not_before: datetime) -> float:
         if not self._desk.keeps_state:
             raise Permanent("not_before needs delivery='transactional'; this service delivers at least once")
         if not_before.tzinfo is None:
             raise ValueError(f"not_before is {not_before}, without a time zone")
-        assert self._origin is not None
-        due = not_before.timestamp()
-        self.later.append((due, self._desk.outbound.record(message, message_id, due, self._origin)))
+        return not_before.timestamp()
 
-    def send(self, command: Command[Any], *, not_before: datetime | None = None) -> UUID:
-        return self._emit(command, not_before)
+    def send(self, command: Command[Any], *, not_before: datetime | None = None, priority: Priority = "normal") -> UUID:
+        if priority not in PRIORITIES:
+            raise ValueError(f"priority is {priority!r}; it is one of {', '.join(PRIORITIES)}")
+        return self._emit(command, not_before, priority)
 
     def publish(self, event: Event, *, not_before: datetime | None = None) -> UUID:
         return self._emit(event, not_before)
@@ -337,8 +347,12 @@ class HandlerContext(Context):
         return self._delivery.key.decode(errors="replace")
 
     @property
-    def priority(self) -> str:
+    def priority(self) -> Priority:
         return self._delivery.envelope.priority
+
+    @property
+    def tenant(self) -> str:
+        return self._delivery.envelope.tenant
 
     @property
     def attempt(self) -> int:
