@@ -20,6 +20,7 @@ PUBLIC = {
     "Context",
     "Duration",
     "Event",
+    "Handlers",
     "InvalidMessage",
     "Message",
     "MessageTooLarge",

@@ -1,6 +1,6 @@
 """Antiphon: call and response for agents on Kafka. These are its public names."""
 
-from antiphon.app import App
+from antiphon.app import App, Handlers
 from antiphon.client import Client, SubmitOptions
 from antiphon.context import Context, State
 from antiphon.durations import Duration
@@ -33,6 +33,7 @@ __all__ = [
     "Context",
     "Duration",
     "Event",
+    "Handlers",
     "InvalidMessage",
     "Message",
     "MessageTooLarge",

@@ -138,6 +138,7 @@ class RunningWorker:
 
 def worker(app: App, broker: Broker, settings: Settings, metrics: PrometheusMetrics) -> RunningWorker:
     """A worker of this app with threads of its own."""
+    app.closed = True
     executor, clock = LoopExecutor(HandlerLimits(settings.handlers, settings.handler_threads)), SystemClock()
     options = WorkerOptions(
         replica=settings.replica, in_flight=settings.in_flight, limits=Limits(settings.max_message_bytes)

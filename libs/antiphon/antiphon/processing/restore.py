@@ -39,9 +39,9 @@ def slice_topics(app: App, installation: Installation) -> SliceTopics:
     """The topics of a service's slices; a family read by several handlers begins at the earliest start of them."""
     names = installation.names
     events: dict[str, Start] = {}
-    for handler in app.events:
-        topic = names.events(handler.message.family)
-        events[topic] = "earliest" if "earliest" in (handler.start, events.get(topic)) else "now"
+    for family, start in sorted((family, handler.start) for handler in app.events for family in handler.families):
+        topic = names.events(family)
+        events[topic] = "earliest" if "earliest" in (start, events.get(topic)) else "now"
     state = names.state(app.service) if app.delivery == "transactional" else None
     return SliceTopics(names.group(app.service), names.commands(app.service), events, state, installation.partitions)
 
