@@ -25,6 +25,8 @@ PUBLIC = {
     "Message",
     "MessageTooLarge",
     "Permanent",
+    "Platform",
+    "PlatformOptions",
     "Reply",
     "Retry",
     "RetryAfter",

@@ -1,5 +1,7 @@
 """Antiphon: call and response for agents on Kafka. These are its public names."""
 
+from typing import TYPE_CHECKING
+
 from antiphon.app import App, Handlers
 from antiphon.client import Client, SubmitOptions
 from antiphon.context import Context, State
@@ -17,6 +19,19 @@ from antiphon.errors import (
 from antiphon.lifecycle import CommandHasFailed
 from antiphon.messages import Command, Event, Message, Reply
 from antiphon.retry import Retry
+
+if TYPE_CHECKING:
+    from antiphon.platform import Platform, PlatformOptions
+else:
+
+    def __getattr__(name: str) -> object:
+        """What loads the embedded broker and the codec, when it is asked for."""
+        if name in ("Platform", "PlatformOptions"):
+            from antiphon import platform
+
+            return getattr(platform, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     # errors
@@ -38,6 +53,9 @@ __all__ = [
     "Message",
     "MessageTooLarge",
     "Permanent",
+    # using services as a library
+    "Platform",
+    "PlatformOptions",
     "Reply",
     "Retry",
     "RetryAfter",

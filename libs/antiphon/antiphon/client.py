@@ -1,4 +1,4 @@
-"""The contract of a client: what programs outside of services do with commands."""
+"""The contract of a client: what programs outside of services do with commands, and with facts of their own."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from uuid import UUID
 
 from antiphon.controls import Change
 from antiphon.durations import Duration
-from antiphon.messages import Answer, Command
+from antiphon.messages import Answer, Command, Event
 
 ReplyT = TypeVar("ReplyT", bound=Answer | None)
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitOptions:
-    """How a command travels. `command_id` is chosen by the sender or made; `priority` one of the four levels;
+    """How a message travels. `command_id` is chosen by the sender or made; `priority` one of the four levels;
     `deadline` is when it must have been started; `tags` and `metadata` are labels for the read side."""
 
     command_id: UUID | None = None
@@ -40,6 +40,13 @@ class Client(ABC):
 
         Raises MessageTooLarge, UnknownTopic, BrokerUnavailable; InvalidMessage for options that no service could read,
         RecordRefused where the topic takes less than this client, ConfigurationError where it has other partitions.
+        """
+
+    @abstractmethod
+    async def publish(self, event: Event, options: SubmitOptions = SubmitOptions()) -> UUID:
+        """Write a fact to its family; returns its id (that of the options, else a new one) when the cluster has it.
+
+        Raises what `submit` raises.
         """
 
     @abstractmethod

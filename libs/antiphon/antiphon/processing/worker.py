@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Collection
 
 from antiphon.app import App
-from antiphon.broker import MemberOptions, ReaderOptions, Record
+from antiphon.broker import MemberOptions, Partition, ReaderOptions, Record
 from antiphon.catalogue import PLATFORM, Installation
 from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
 from antiphon.processing.admission import Admission, routes
@@ -402,6 +402,16 @@ class Worker:
     def drained(self) -> bool:
         """No handler runs and nothing is to be committed."""
         return self._idle and not self._running and not self._ended
+
+    @property
+    def settled(self) -> dict[Partition, int] | None:
+        """How far all that is read has been settled and committed; None while anything is under way or held.
+
+        On the worker's thread, between two turns.
+        """
+        if self._taken or self._load or self._settlement.held or not self.drained:
+            return None
+        return {partition: self._sources.position(partition) for partition in self._slices.positions()}
 
     @property
     def serving(self) -> frozenset[int]:
