@@ -150,6 +150,7 @@ class Restore:
             del slice_.entries[key]
         kept = [(outcome_time(value), key) for key, value in slice_.entries.items() if key.startswith(OUTCOME)]
         slice_.outcomes.extend((at, key.removeprefix(OUTCOME).decode()) for at, key in sorted(kept))
+        slice_.expiries.load(slice_.entries)
         slice_.sources = {topic: SourceOffsets(offset) for topic, offset in committed.items()}
         progress = slice_.entries.pop(PROGRESS, None)
         if progress is None:

@@ -6,6 +6,7 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from antiphon.processing.expiry import Expiries
 from antiphon.processing.key_queues import KeyQueues
 from antiphon.processing.ledger import Ledger, LedgerWindow
 from antiphon.processing.offsets import SourceOffsets
@@ -39,6 +40,7 @@ class Slice:
         self.ledger = Ledger(window)
         self.queues: KeyQueues[Delivery] = KeyQueues()
         self.outcomes: deque[tuple[float, str]] = deque()  # when each kept outcome was recorded, and of which message
+        self.expiries = Expiries()
         self.in_flight = 0  # deliveries admitted and not settled
         self.changed: dict[bytes, bytes | None] = {}  # entries that the next batch writes
 
@@ -49,3 +51,4 @@ class Slice:
         else:
             self.entries[key] = value
         self.changed[key] = value
+        self.expiries.note(key, value)

@@ -25,6 +25,7 @@ from antiphon.processing.commit import (
 )
 from antiphon.processing.committing import Suspicion, close_batch
 from antiphon.processing.delivery import Delivery, Desk
+from antiphon.processing.expiry import remove_expired
 from antiphon.processing.following import FollowedControl
 from antiphon.processing.group_offsets import GroupOffsets
 from antiphon.processing.heartbeats import Heartbeats
@@ -115,6 +116,8 @@ class Worker:
         self._release_held(now)
         self._admit(now)
         self._hand_over(now)
+        if not self._draining:
+            remove_expired(self._slices, self._settlement.batch, now)
         self._close_batch(now)
         self._offsets.commit(self._member, self._slices, now)
         self._sightings.report(now)
