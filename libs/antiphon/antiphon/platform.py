@@ -59,7 +59,8 @@ class Platform:
     """Some apps on an embedded broker of their own, from `async with` to its end; nothing of it outlives that.
 
     What it is sent is handled as on a cluster: retries, order by key, state, dead letters. The end waits for all that
-    is under way, within the grace. Use it on the event loop that entered it; services run on threads of their own.
+    is under way, within the grace; what is scheduled for later is gone with it. Use it on the event loop that entered
+    it; services run on threads of their own.
     """
 
     def __init__(self, *apps: App, options: PlatformOptions = PlatformOptions()) -> None:
@@ -95,7 +96,10 @@ class Platform:
         return await client.publish(event, options)
 
     async def settled(self, timeout: Duration = "20s") -> None:
-        """Wait until all that has been sent, and all that followed from it, has ended. Raises TimeoutError."""
+        """Wait until all that has been sent, and all that followed from it, has ended. Raises TimeoutError.
+
+        What is scheduled, or waits long for its next attempt, is not waited for.
+        """
         self._usable()
         until = self._clock.now() + seconds(timeout)
         while not await self._quiet():
