@@ -77,7 +77,7 @@ def test_a_resource_is_made_changed_and_deleted_and_nothing_happens_twice(tmp_pa
     ]
 
 
-@pytest.mark.promise("S2-27", "S2-12", "S2-15", "S2-21", "S2-23", "S2-33")
+@pytest.mark.promise("S2-27", "S2-12", "S2-15", "S2-21", "S2-23")
 def test_a_bus_in_one_process_executes_publishes_and_refuses(tmp_path: Path) -> None:
     assert printed("in_process_bus", tmp_path) == [
         "> PlaceOrder",

@@ -81,7 +81,6 @@ class Numbers:
             return call_next()
 
 
-@pytest.mark.promise("S2-33")
 def test_middleware_is_around_every_attempt_and_sees_its_result_or_error() -> None:
     numbers = Numbers()
     numbers.fails = 1

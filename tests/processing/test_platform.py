@@ -9,9 +9,10 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -30,7 +31,6 @@ from antiphon import (
     SubmitOptions,
 )
 from antiphon.stores.sql import SqlStore
-from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -281,21 +281,50 @@ async def test_registering_while_it_runs_is_refused() -> None:
             till.app.event()(lambda event, ctx: None)
 
 
-@pytest.mark.promise("S2-04", "S2-25", "S2-10", "S2-13")
-async def test_the_read_side_is_kept_where_a_store_is_given(tmp_path: Path) -> None:
+@pytest.mark.promise("S2-04", "S2-25")
+async def test_whoever_waits_reads_in_the_read_side_what_was_sent(tmp_path: Path) -> None:
     store = SqlStore.open(f"sqlite:///{tmp_path / 'read.sqlite3'}")
     async with Platform(Till().app, options=PlatformOptions(store=store)) as bus:
-        sent = await bus.send(Pay(account="a", cents=5))
-
-        def ended() -> bool:
-            row = store.command(str(sent))
-            return row is not None and row.row.status == "completed"
-
-        await asyncio.to_thread(until, ended, "the row of the command shows its end")
-    row = store.command(str(sent))
-    assert row is not None
-    assert row.row.result == '{"account":"a","cents":5}'
+        for cents in range(5):
+            sent = await bus.send(Pay(account="a", cents=cents))
+            await bus.settled()
+            stored = store.command(str(sent))
+            assert stored is not None
+            assert (stored.row.status, stored.row.result) == ("completed", f'{{"account":"a","cents":{cents}}}')
     store.close()
+
+
+@pytest.mark.promise("S2-13")
+async def test_every_message_has_an_id_of_its_own_and_a_time_in_utc() -> None:
+    app = App("till")
+    seen: list[tuple[UUID, datetime]] = []
+
+    @app.event()
+    def on_paid(event: Paid, ctx: Context) -> None:
+        seen.append((ctx.id, ctx.now()))
+
+    async with Platform(app) as bus:
+        began = datetime.now(UTC)
+        published = [await bus.publish(Paid(account="a", cents=1)) for _ in range(5)]
+        await bus.settled()
+        ended = datetime.now(UTC)
+    assert [id_ for id_, _ in seen] == published
+    assert len(set(published)) == 5
+    assert all(time.tzinfo is UTC and began <= time <= ended for _, time in seen)
+
+
+async def test_what_is_scheduled_is_not_waited_for_and_holds_up_nobody() -> None:
+    app, heard = App("till"), Till()
+
+    @app.command()
+    def nest(command: Nest, ctx: Context) -> None:
+        ctx.publish(Paid(account=command.account, cents=99), not_before=ctx.now() + timedelta(hours=1))
+        ctx.publish(Paid(account=command.account, cents=1))
+
+    async with Platform(app, heard.book) as bus:
+        await bus.send(Nest(account="a", depth=0))
+        await bus.settled("10s")
+        assert heard.heard == ["earlier 1", "later 1"]
 
 
 def test_it_needs_no_port_no_database_and_none_of_their_libraries(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -208,3 +209,18 @@ def test_a_handler_may_be_registered_at_run_time_but_not_too_late() -> None:
     assert served(app) == {"resources.Rename": ["rename"]}
     with pytest.raises(ConfigurationError, match="rename comes too late"):
         group.command()(rename)
+
+
+@pytest.mark.promise("S2-20")
+def test_a_handler_takes_one_message_class_and_a_context() -> None:
+    app = App("resources")
+
+    @app.event()
+    def either(event: ResourceCreated | DiskFailed, ctx: Context) -> None: ...
+
+    def alone(command: Rename) -> None: ...
+
+    app.command()(cast(Any, alone))
+    lines = mistakes(app).splitlines()
+    assert "a handler takes a message and a context, not ['command']" in lines[0]
+    assert "annotate 'event' with a Event class" in lines[1]

@@ -72,6 +72,7 @@ class Platform:
         self._stop = threading.Event()
         self._services: list[Service] = []
         self._threads: list[threading.Thread] = []
+        self._projector: Projector | None = None
         self._client: MemoryClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -98,14 +99,15 @@ class Platform:
     async def settled(self, timeout: Duration = "20s") -> None:
         """Wait until all that has been sent, and all that followed from it, has ended. Raises TimeoutError.
 
-        What is scheduled, or waits long for its next attempt, is not waited for.
+        Then the read side shows it, if there is a store. What is scheduled, or waits long for its next attempt, is not
+        waited for.
         """
         self._usable()
         until = self._clock.now() + seconds(timeout)
         while not await self._quiet():
             if self._clock.now() >= until:
                 late = ", ".join(service.app.service for service in self._services if service.settled is None)
-                raise TimeoutError(f"not everything has ended within {timeout}; look at {late or 'who sends'}")
+                raise TimeoutError(f"not everything has ended within {timeout}; look at {late or 'the read side'}")
 
     async def __aenter__(self) -> Platform:
         if self._loop is not None:
@@ -147,7 +149,8 @@ class Platform:
             self._run(service.app.service, context.copy(), service.run)
         if self._options.store is not None:
             parts = ProjectorParts(self._broker, catalogue, AvroCodec(), self._options.store, self._clock)
-            self._run("projector", context.copy(), Projector(parts).run)
+            self._projector = Projector(parts)
+            self._run("projector", context.copy(), self._projector.run)
         while not all(service.serves for service in self._services):
             self._check_services()
             await asyncio.sleep(LOOK)
@@ -214,7 +217,8 @@ class Platform:
         for service in self._services:
             service.ask()
         await asyncio.sleep(LOOK)
-        return all(service.has_settled(ends) for service in self._services) and self._ends() == ends
+        done = all(service.has_settled(ends) for service in self._services) and self._ends() == ends
+        return done and (self._projector is None or not any(self._projector.lag().values()))
 
     def _ends(self) -> Mapping[Partition, int]:
         return self._admin.ends([source for service in self._services for source in service.sources]).result()
