@@ -29,7 +29,9 @@ from antiphon import (
     Reply,
     State,
     SubmitOptions,
+    platform,
 )
+from antiphon.broker import Partition
 from antiphon.stores.sql import SqlStore
 
 pytestmark = pytest.mark.timeout(60)
@@ -325,6 +327,18 @@ async def test_what_is_scheduled_is_not_waited_for_and_holds_up_nobody() -> None
         await bus.send(Nest(account="a", depth=0))
         await bus.settled("10s")
         assert heard.heard == ["earlier 1", "later 1"]
+
+
+async def test_it_forgets_what_it_has_done_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "SWEEP", 0.2)
+    async with Platform(Till().app) as bus:
+        await bus.execute(Pay(account="a", cents=5))
+        commands = Partition("antiphon.commands.till", 0)
+        async with asyncio.timeout(20):
+            while bus._admin.log_starts([commands]).result()[commands] == 0:
+                await asyncio.sleep(0.02)
+        await bus.execute(Pay(account="a", cents=7))
+        assert (await bus.execute(Ask(account="a"))).cents == 12
 
 
 def test_it_needs_no_port_no_database_and_none_of_their_libraries(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from antiphon.context import Context
-from antiphon.controls import ControlTable
+from antiphon.declarations import ControlTable
 from antiphon.discovery import found_in
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError

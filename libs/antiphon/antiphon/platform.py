@@ -15,6 +15,7 @@ from uuid import UUID
 from antiphon.app import App
 from antiphon.broker import Partition, TopicPlan
 from antiphon.brokers.memory import MemoryBroker
+from antiphon.brokers.memory.sweeper import Sweeper
 from antiphon.catalogue import Catalogue, Installation
 from antiphon.client import SubmitOptions
 from antiphon.clients.correlation import ClientParts
@@ -34,6 +35,7 @@ from antiphon.topics import bad_name, topic_settings
 
 log = logging.getLogger(__name__)
 LOOK = 0.005  # seconds between two looks at what services have come to
+SWEEP = 30.0  # seconds between two sweeps
 CLOSING = 10.0  # seconds beyond the grace after which a service that does not end is left behind
 ReplyT = TypeVar("ReplyT", bound=Answer | None)
 T = TypeVar("T")
@@ -75,6 +77,7 @@ class Platform:
         self._projector: Projector | None = None
         self._client: MemoryClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._sweeping: asyncio.Task[None] | None = None
 
     def sync(self) -> SyncPlatform:
         """The same for programs without asyncio: `with Platform(app).sync() as bus`."""
@@ -158,6 +161,16 @@ class Platform:
         parts_ = ClientParts(catalogue, AvroCodec(), self._clock)
         self._client = MemoryClient(parts_, self._broker, ClientOptions("platform", limit))
         await self._client.__aenter__()
+        self._sweeping = asyncio.create_task(self._sweep(), name="platform-sweeper")
+
+    async def _sweep(self) -> None:
+        """Whatever has been done with is forgotten, so that a platform may run for months."""
+        groups = {service.group: service.sources for service in self._services}
+        behind = self._projector.lag if self._projector is not None else dict
+        sweeper = Sweeper(self._broker, groups, behind)
+        while True:
+            await asyncio.sleep(SWEEP)
+            sweeper.sweep()
 
     def _parts(self) -> WorkerParts:
         executor = LoopExecutor(self._options.handlers)
@@ -174,6 +187,9 @@ class Platform:
         self._admin.create_topics([TopicPlan(topic, self._installation.partitions, topic_settings(names, topic))])
 
     async def _end(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.wait([self._sweeping])
         if self._client is not None:
             await self._client.close()
         self._stop.set()

@@ -21,6 +21,7 @@ class Service:
     ) -> None:
         self.app, self._parts, self._grace = app, parts, grace
         topics = slice_topics(app, installation)
+        self.group = topics.group
         numbers = self._numbers = range(installation.partitions)
         self.sources = [Partition(topic, n) for topic in (topics.commands, *topics.events) for n in numbers]
         self.worker = Worker(app, parts, installation, options)
