@@ -32,7 +32,9 @@ from antiphon import (
     platform,
 )
 from antiphon.broker import Partition
+from antiphon.processing.worker import Worker
 from antiphon.stores.sql import SqlStore
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -327,6 +329,28 @@ async def test_what_is_scheduled_is_not_waited_for_and_holds_up_nobody() -> None
         await bus.send(Nest(account="a", depth=0))
         await bus.settled("10s")
         assert heard.heard == ["earlier 1", "later 1"]
+
+
+async def test_a_service_that_keeps_no_state_is_served_too() -> None:
+    app, heard = App("till", delivery="at_least_once"), Till()
+
+    @app.command()
+    async def pay(command: Pay, ctx: Context) -> Paid:
+        return Paid(account=command.account, cents=command.cents)
+
+    async with Platform(app, heard.book) as bus:
+        assert (await bus.execute(Pay(account="a", cents=5))).cents == 5
+        await bus.settled()
+        assert heard.heard == ["earlier 5", "later 5"]
+
+
+async def test_a_service_that_cannot_go_on_is_told_to_whoever_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Platform(Till().app) as bus:
+        with monkeypatch.context() as broken:
+            broken.setattr(Worker, "check_handlers", lambda worker: setattr(worker, "failure", "its handler is stuck"))
+            await asyncio.to_thread(until, lambda: bus._services[0].ended, "it stops")
+        with pytest.raises(RuntimeError, match="service till has stopped: its handler is stuck"):
+            await bus.send(Ask(account="a"))
 
 
 async def test_it_forgets_what_it_has_done_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ class Platform:
 
     What it is sent is handled as on a cluster: retries, order by key, state, dead letters. The end waits for all that
     is under way, within the grace; what is scheduled for later is gone with it. Use it on the event loop that entered
-    it; services run on threads of their own.
+    it; services run on threads of their own. Import what handlers publish before it starts, since that makes the topics.
     """
 
     def __init__(self, *apps: App, options: PlatformOptions = PlatformOptions()) -> None:
@@ -155,7 +155,8 @@ class Platform:
             self._projector = Projector(parts)
             self._run("projector", context.copy(), self._projector.run)
         while not all(service.serves for service in self._services):
-            self._check_services()
+            if stopped := self._stopped_service():
+                raise ConfigurationError([stopped])
             await asyncio.sleep(LOOK)
         limit = self._options.worker.limits.message_bytes
         parts_ = ClientParts(catalogue, AvroCodec(), self._clock)
@@ -213,7 +214,8 @@ class Platform:
             raise RuntimeError("the platform does not run: use it inside `async with Platform(…) as bus`")
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("the platform runs on another event loop: use it where it was entered, or `sync()`")
-        self._check_services()
+        if stopped := self._stopped_service():
+            raise RuntimeError(stopped)
         return self._client
 
     def _stopped_service(self) -> str | None:
@@ -221,11 +223,6 @@ class Platform:
             if service.ended:
                 return f"service {service.app.service} has stopped: {service.worker.failure or 'see its log'}"
         return None
-
-    def _check_services(self) -> None:
-        stopped = self._stopped_service()
-        if stopped is not None:
-            raise ConfigurationError([stopped])
 
     async def _quiet(self) -> bool:
         """Whether nothing was under way at one moment: nothing came while every service said it had done all."""
