@@ -62,7 +62,8 @@ class Platform:
 
     What it is sent is handled as on a cluster: retries, order by key, state, dead letters. The end waits for all that
     is under way, within the grace; what is scheduled for later is gone with it. Use it on the event loop that entered
-    it; services run on threads of their own. Import what handlers publish before it starts, since that makes the topics.
+    it; services run on threads of their own. What handlers publish is imported before it starts, so that there are
+    topics for it.
     """
 
     def __init__(self, *apps: App, options: PlatformOptions = PlatformOptions()) -> None:
