@@ -205,6 +205,15 @@ async def test_several_platforms_share_nothing() -> None:
         assert [answer.cents for answer in answers] == [5, 7]
 
 
+def test_it_leaves_no_thread_behind() -> None:
+    before = set(threading.enumerate())
+    with Platform(Till().app, Till().book).sync() as bus:
+        bus.execute(Pay(account="a", cents=1))
+        bus.execute(Ask(account="a"))
+        assert len(set(threading.enumerate()) - before) > 5
+    until(lambda: set(threading.enumerate()) <= before, "all threads have ended")
+
+
 @pytest.mark.promise("S2-08")
 def test_programs_without_asyncio_have_the_same_from_any_thread() -> None:
     till = Till()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -187,6 +188,17 @@ def test_the_handlers_of_a_package_are_found_wherever_they_lie_in_it(shop: str) 
     other = App("resources")
     other.include(sys.modules[f"{shop}.desk.renaming"])
     assert served(other) == {"resources.Rename": ["renaming"]}
+
+
+@pytest.mark.promise("S2-16")
+def test_an_app_may_include_the_package_that_it_lies_in_itself(shop: str) -> None:
+    folder = Path(str(importlib.import_module(shop).__file__)).parent
+    (folder / "app.py").write_text('from antiphon import App\napp = App("resources")\napp.include(__package__)\n')
+    importlib.invalidate_caches()
+    assert served(importlib.import_module(f"{shop}.app").app) == {
+        "resources.Rename": ["renaming"],
+        "resource.ResourceCreated": ["watching"],
+    }
 
 
 @pytest.mark.promise("S2-16", "S2-22")
