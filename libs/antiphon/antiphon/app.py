@@ -144,7 +144,7 @@ class Handlers:
 
         def register(fn: EventHandler[EventT, DoneT]) -> EventHandler[EventT, DoneT]:
             self._still_open(fn)
-            self.events.append(Handler(fn, Event, retry, seconds(timeout), start, order, matching))
+            self.events.append(Handler(fn, Event, retry, seconds(timeout), start, order=order, matching=matching))
             return fn
 
         return register
