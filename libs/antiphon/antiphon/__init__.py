@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 from antiphon.app import App, Handlers
 from antiphon.client import Client, SubmitOptions
 from antiphon.context import Context, State
+from antiphon.dependency import Dependency
 from antiphon.durations import Duration
 from antiphon.errors import (
     AntiphonError,
     CommandFailed,
     ConfigurationError,
+    DependencyDown,
     InvalidMessage,
     MessageTooLarge,
     Permanent,
@@ -18,6 +20,7 @@ from antiphon.errors import (
 )
 from antiphon.lifecycle import CommandHasFailed
 from antiphon.messages import Command, Event, Message, Reply
+from antiphon.rate import Rate
 from antiphon.retry import Retry
 
 if TYPE_CHECKING:
@@ -46,6 +49,8 @@ __all__ = [
     "CommandHasFailed",
     "ConfigurationError",
     "Context",
+    "Dependency",
+    "DependencyDown",
     "Duration",
     "Event",
     "Handlers",
@@ -56,6 +61,7 @@ __all__ = [
     # using services as a library
     "Platform",
     "PlatformOptions",
+    "Rate",
     "Reply",
     "Retry",
     "RetryAfter",

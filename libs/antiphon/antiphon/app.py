@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -12,11 +12,13 @@ from typing import Any, Literal, TypeVar, get_type_hints
 
 from antiphon.context import Context
 from antiphon.declarations import ControlTable
+from antiphon.dependency import Dependency
 from antiphon.discovery import found_in
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
 from antiphon.messages import Answer, Command, Event, Message, event_name, events_below
 from antiphon.middleware import MiddlewareT, around, passed_by
+from antiphon.rate import Rate
 from antiphon.retry import IN_MEMORY, Retry
 from antiphon.topics import bad_name
 
@@ -42,6 +44,8 @@ class Handler:
     retry: Retry
     timeout: float
     start: Start = "now"
+    needs: tuple[Dependency, ...] = ()
+    rate: Rate | None = None
     order: int = 0
     matching: str | None = None
 
@@ -115,13 +119,21 @@ class Handlers:
         self.closed = False  # it runs, or has been included: what is registered now would never be called
 
     def command(
-        self, *, retry: Retry = Retry(), timeout: Duration = "60s"
+        self,
+        *,
+        retry: Retry = Retry(),
+        timeout: Duration = "60s",
+        needs: Sequence[Dependency] = (),
+        rate: Rate | None = None,
     ) -> Callable[[CommandHandler[CommandT, OutT]], CommandHandler[CommandT, OutT]]:
-        """Register the one handler of a command; a plain `def` runs in the thread pool."""
+        """Register the one handler of a command; a plain `def` runs in the thread pool.
+
+        It waits, without losing an attempt, while what it `needs` is down, and for its `rate`.
+        """
 
         def register(fn: CommandHandler[CommandT, OutT]) -> CommandHandler[CommandT, OutT]:
             self._still_open(fn)
-            self.commands.append(Handler(fn, Command, retry, seconds(timeout)))
+            self.commands.append(Handler(fn, Command, retry, seconds(timeout), needs=tuple(needs), rate=rate))
             return fn
 
         return register
@@ -132,6 +144,8 @@ class Handlers:
         retry: Retry = Retry(),
         timeout: Duration = "60s",
         start: Start = "now",
+        needs: Sequence[Dependency] = (),
+        rate: Rate | None = None,
         order: int = 0,
         matching: str | None = None,
     ) -> Callable[[EventHandler[EventT, DoneT]], EventHandler[EventT, DoneT]]:
@@ -144,7 +158,8 @@ class Handlers:
 
         def register(fn: EventHandler[EventT, DoneT]) -> EventHandler[EventT, DoneT]:
             self._still_open(fn)
-            self.events.append(Handler(fn, Event, retry, seconds(timeout), start, order=order, matching=matching))
+            policy = Handler(fn, Event, retry, seconds(timeout), start, tuple(needs), rate)
+            self.events.append(replace(policy, order=order, matching=matching))
             return fn
 
         return register
@@ -217,8 +232,18 @@ class App(Handlers):
                 wrong += self._mistakes(handler)
             except ConfigurationError as error:
                 wrong += error.mistakes
+        wrong += self._ambiguous()
         if wrong:
             raise ConfigurationError(f"{self.service}: {line}" for line in wrong)
+
+    def _ambiguous(self) -> list[str]:
+        """Dependencies of one name that are declared in two ways: there is one breaker for each name."""
+        found: dict[str, set[Dependency]] = {}
+        for handler in (*self.commands, *self.events):
+            for dependency in handler.needs:
+                found.setdefault(dependency.name, set()).add(dependency)
+        twice = [name for name, declared in found.items() if len(declared) > 1]
+        return [f"dependency {name!r} is declared with different figures: declare it once" for name in sorted(twice)]
 
     def _mistakes(self, handler: Handler) -> list[str]:
         wrong = []
