@@ -100,7 +100,7 @@ class RecordingClient(Client):
         raise NotImplementedError("the gateway publishes nothing")
 
     async def request(
-        self, command: Command[ReplyT], *, timeout: Duration, options: SubmitOptions = SubmitOptions()
+        self, command: Command[ReplyT], *, timeout: Duration | None = None, options: SubmitOptions = SubmitOptions()
     ) -> ReplyT:
         raise NotImplementedError("the gateway never waits for an answer")
 

@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from antiphon.app import App, Handlers
+from antiphon.bundle import Failed
 from antiphon.client import Client, SubmitOptions
-from antiphon.context import Context, State
+from antiphon.context import BatchContext, Context, CpuContext, State
 from antiphon.dependency import Dependency
 from antiphon.durations import Duration
 from antiphon.errors import (
@@ -19,7 +20,7 @@ from antiphon.errors import (
     RetryAfter,
 )
 from antiphon.lifecycle import CommandHasFailed
-from antiphon.messages import Command, Event, Message, Reply
+from antiphon.messages import Command, Event, Message, Reply, Service
 from antiphon.rate import Rate
 from antiphon.retry import Retry
 
@@ -41,6 +42,7 @@ __all__ = [
     "AntiphonError",
     # writing services
     "App",
+    "BatchContext",
     # calling services
     "Client",
     # messages
@@ -49,10 +51,12 @@ __all__ = [
     "CommandHasFailed",
     "ConfigurationError",
     "Context",
+    "CpuContext",
     "Dependency",
     "DependencyDown",
     "Duration",
     "Event",
+    "Failed",
     "Handlers",
     "InvalidMessage",
     "Message",
@@ -66,6 +70,7 @@ __all__ = [
     "Retry",
     "RetryAfter",
     "Retryable",
+    "Service",
     "State",
     "SubmitOptions",
 ]

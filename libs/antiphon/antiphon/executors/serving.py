@@ -23,7 +23,7 @@ class Service:
         topics = slice_topics(app, installation)
         self.group = topics.group
         numbers = self._numbers = range(installation.partitions)
-        self.sources = [Partition(topic, n) for topic in (topics.commands, *topics.events) for n in numbers]
+        self.sources = [Partition(topic, n) for topic in topics.sources for n in numbers]
         self.worker = Worker(app, parts, installation, options)
         self.ended = False
         self.settled: Mapping[Partition, int] | None = None  # as of the first turn after `ask`
