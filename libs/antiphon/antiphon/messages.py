@@ -81,6 +81,22 @@ class Event(Message):
         return cls.family
 
 
+def event_name(event: type[Event]) -> str:
+    """`family.Class`: the name on the wire without what all of them begin with."""
+    return event.type_name().removeprefix(f"{TYPE_PREFIX}.")
+
+
+def events_below(event: type[Event]) -> list[type[Event]]:
+    """This class and all below it that the program has imported and that have a family, by their names."""
+    found = {event}
+    waiting = [event]
+    while waiting:
+        new = set(waiting.pop().__subclasses__()) - found
+        found |= new
+        waiting += new
+    return sorted((each for each in found if each.family), key=lambda each: (each.type_name(), each.__module__))
+
+
 class Reply(Message):
     """An answer for the asker alone; an `Event` that is returned is published as well."""
 
