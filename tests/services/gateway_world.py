@@ -99,7 +99,7 @@ class RecordingClient(Client):
         return options.command_id or uuid4()
 
     async def request(
-        self, command: Command[ReplyT], *, timeout: Duration, options: SubmitOptions = SubmitOptions()
+        self, command: Command[ReplyT], *, timeout: Duration | None = None, options: SubmitOptions = SubmitOptions()
     ) -> ReplyT:
         raise NotImplementedError("the gateway never waits for an answer")
 

@@ -189,6 +189,21 @@ def test_an_impossible_reading_is_given_up_at_once(fleet: Fleet) -> None:
     assert (dead.failure.error_class, dead.attempts) == ("antiphon.errors.Permanent", 1)
 
 
+def test_the_batch_handler_of_the_readme_gives_each_text_its_own_outcome(fleet: Fleet) -> None:
+    similarity = importlib.import_module("fleet.similarity")
+    world = World(similarity.app)
+    world.worker(similarity.app)
+    world.serve()
+    texts = {"t-1": "one", "t-2": "", "t-3": "three"}
+    world.send(*(world.record(similarity.EmbedText(text_id=text_id, text=text)) for text_id, text in texts.items()))
+    world.send(world.record(similarity.CompareTexts(one="pump", other="pumps")))
+    world.until(lambda: len(world.settled()) == 4, "all have ended")
+    embedded = world.messages(world.names.events("similarity"), similarity.TextEmbedded)
+    assert {event.text_id: event.vector for event in embedded} == {"t-1": [3.0], "t-3": [5.0]}
+    assert [dead.failure.message for dead in world.dead_letters()] == ["t-2 has no text"]
+    assert sum(end.status == "completed" for end in world.settled()) == 3
+
+
 # -- clients of others, on a real broker -------------------------------------------------------------------------------
 
 

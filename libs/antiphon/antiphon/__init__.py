@@ -1,8 +1,9 @@
 """Antiphon: call and response for agents on Kafka. These are its public names."""
 
 from antiphon.app import App
+from antiphon.bundle import Failed
 from antiphon.client import Client, SubmitOptions
-from antiphon.context import Context, State
+from antiphon.context import BatchContext, Context, CpuContext, State
 from antiphon.dependency import Dependency
 from antiphon.durations import Duration
 from antiphon.errors import (
@@ -17,7 +18,7 @@ from antiphon.errors import (
     RetryAfter,
 )
 from antiphon.lifecycle import CommandHasFailed
-from antiphon.messages import Command, Event, Message, Reply
+from antiphon.messages import Command, Event, Message, Reply, Service
 from antiphon.rate import Rate
 from antiphon.retry import Retry
 
@@ -26,6 +27,7 @@ __all__ = [
     "AntiphonError",
     # writing services
     "App",
+    "BatchContext",
     # calling services
     "Client",
     # messages
@@ -34,10 +36,12 @@ __all__ = [
     "CommandHasFailed",
     "ConfigurationError",
     "Context",
+    "CpuContext",
     "Dependency",
     "DependencyDown",
     "Duration",
     "Event",
+    "Failed",
     "InvalidMessage",
     "Message",
     "MessageTooLarge",
@@ -47,6 +51,7 @@ __all__ = [
     "Retry",
     "RetryAfter",
     "Retryable",
+    "Service",
     "State",
     "SubmitOptions",
 ]

@@ -63,6 +63,7 @@ class Production:
             deadline=request.metadata.deadline,
             not_before=request.metadata.not_before,
             subject=request.metadata.subject,
+            tenant=request.metadata.tenant,
             tags=submission.tags,
             traceparent=traceparent,
         )

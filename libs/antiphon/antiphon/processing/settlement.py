@@ -87,6 +87,7 @@ class Settlement:
         slice_ = delivery.slice
         delivery.let_go()
         self._telling.finish(slice_, delivery.record, now, from_source=delivery.entry is None)
+        self.batch.urgent |= delivery.urgent
         slice_.leave(delivery)
 
     def _starts(self, delivery: Delivery, now: float) -> bool:
@@ -123,7 +124,8 @@ class Settlement:
     def forward(self, slice_: Slice, envelope: Envelope, key: bytes, partition: int, now: float) -> None:
         """It lies in the wrong partition: send it on as it is, to the right slice of this service."""
         record = envelope.record
-        mine = self._names.commands(self._identity.service)
+        lies_in_lane = self._names.is_command_topic(record.topic)
+        mine = record.topic if lies_in_lane else self._names.commands(self._identity.service)
         headers = [header for header in record.headers if header[0] != "ce_id"]
         headers += [("ce_id", envelope.id.encode()), ("ce_forwarded", b"1")]
         self.batch.outputs.append(Outgoing(mine, partition, key, record.value, headers))
