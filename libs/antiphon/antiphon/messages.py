@@ -116,8 +116,8 @@ class Command(Message, Generic[ReplyT]):
     """An instruction to one service; `Command[X]` is answered with an X, a bare `Command` with nothing.
 
     The service is named, or given as a `Service` with its lanes; a sub-class inherits both. `ordered`: behind one that
-    has to wait for long, or was given up, later ones of its key wait too. `answer_within`: how long a client waits
-    that does not say; its deadline is that too.
+    has to wait for long, or was given up, later ones of its key wait too. `answer_within`: how long a client
+    waits that does not say; the deadline of its request is that too.
     """
 
     service: ClassVar[str] = ""

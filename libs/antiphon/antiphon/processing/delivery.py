@@ -252,11 +252,11 @@ class Delivery(Work):
         """What the handler returned, after what it has sent elsewhere was sent here."""
         context = self.context
         assert context is not None
-        for message, not_before, priority in calculated.emitted:
+        for message, said in calculated.emitted:
             if isinstance(message, Event):
-                context.publish(message, not_before=not_before)
+                context.publish(message, **said)
             else:
-                context.send(message, not_before=not_before, priority=priority)
+                context.send(message, **said)
         return calculated.result
 
     def _reply(self, context: HandlerContext, reply: Answer | None) -> None:

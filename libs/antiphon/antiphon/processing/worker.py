@@ -213,7 +213,7 @@ class Worker:
             self._heartbeats.beat(self._sightings, self._settlement, now, condition, stopped=stopped)
 
     def _pause(self, now: float) -> float:
-        if self._settlement.ready or self._ended or (self._taking.more and not self._pausing.switches.service):
+        if self._settlement.ready or self._ended or (self._taking.more and self._admits):
             return 0.0
         pause = 0.005 if self._slices.restoring else 0.1
         held = self._settlement.held.next_due
@@ -258,8 +258,12 @@ class Worker:
             else:
                 self._settlement.ready.append(item)
 
+    @property
+    def _admits(self) -> bool:
+        return not self._draining and not self._pausing.switches.service
+
     def _admit(self, now: float) -> None:
-        if self._draining or self._pausing.switches.service:
+        if not self._admits:
             return
         self._taking.fill()
         if not self.careful:
