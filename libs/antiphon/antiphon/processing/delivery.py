@@ -153,11 +153,6 @@ class Delivery(Work):
     def __str__(self) -> str:
         return f"handler {self.handler.name} (message {self.envelope.id})"
 
-    @property
-    def urgent(self) -> bool:
-        """Whether its end is not to wait for that of others: it is critical, or overtakes a backlog of its lane."""
-        return self.rank < 2 or not self.rank & 1
-
     def _choose(self) -> None:
         handler = self.handler = self.route.handlers[self.step]
         self.asynchronous = handler.asynchronous
