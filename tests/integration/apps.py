@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -126,3 +127,13 @@ APPS: Mapping[str, Callable[[Journal], App]] = {
     "statements": statements,
     "reminders": reminders,
 }
+
+
+def app_of(name: str, journal: Journal) -> App:
+    """One of these apps, or that of another module: `tests.soak.apps:orders`."""
+    if name in APPS:
+        return APPS[name](journal)
+    module, _, maker = name.partition(":")
+    found = getattr(importlib.import_module(module), maker)(journal)
+    assert isinstance(found, App), f"{name} makes {found!r}, which is no app"
+    return found

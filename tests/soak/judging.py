@@ -1,0 +1,179 @@
+"""The judgement: what the log says had to happen, against what has."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from antiphon.lifecycle import CommandHasFailed
+from antiphon.processing.offsets import SourceOffsets
+from antiphon.processing.state import PROGRESS, kept_key, read_progress
+from tests.integration.auditor import Found
+from tests.integration.cluster import PARTITIONS, Cluster
+from tests.soak.apps import FAILING, Tally
+from tests.soak.audit import BROKEN, CLOSINGS, STAGES, Accepted, SoakAuditor, Stage
+from tests.soak.load import Acknowledged
+
+LOST, DOUBLED, STUCK, DISORDERED, WRONG = "lost", "doubled", "stuck", "out of order", "wrong"
+VERDICTS = (LOST, DOUBLED, STUCK, DISORDERED, WRONG)
+
+
+class Violation(NamedTuple):
+    """What is wrong: one of VERDICTS, with which message, key or place, and how it is."""
+
+    verdict: str
+    what: str
+    how: str
+
+
+class Judge:
+    """Looks at what the auditor has read, to the ends; each method is one promise."""
+
+    def __init__(self, cluster: Cluster, auditor: SoakAuditor, acknowledged: Acknowledged) -> None:
+        self._cluster, self._auditor, self._acknowledged = cluster, auditor, acknowledged
+        self._entries = {service: auditor.entries(service) for service in {stage.service for stage in STAGES}}
+        self._stuck = list(self._positions())
+
+    def violations(self) -> list[Violation]:
+        """All of them."""
+        found = [*self._acknowledgements(), *self._ends(), *self._outputs(), *self._answers(), *self._failures()]
+        return [*found, *self._order(), *self._states(), *self._stuck]
+
+    # -- one promise each ------------------------------------------------------------------------------------------
+
+    def _acknowledgements(self) -> Iterator[Violation]:
+        """What the cluster has acknowledged to a sender lies in the log."""
+        for id_ in self._acknowledged.ids - self._auditor.accepted.keys():
+            yield Violation(LOST, f"command {id_}", "was acknowledged to its sender and is not in the log")
+        for place in self._acknowledged.places - self._auditor.places:
+            yield Violation(LOST, f"command at {place}", "was acknowledged to its sender and is not in the log")
+
+    def _ends(self) -> Iterator[Violation]:
+        """Every accepted message has come to one end, the right one."""
+        for id_, accepted in self._auditor.accepted.items():
+            ends = self._auditor.closed[id_]
+            what = f"{accepted.stage.name} message {id_}"
+            if ends != 1:
+                verdict = DOUBLED if ends else STUCK if self._stuck else LOST
+                yield Violation(verdict, what, f"({accepted.conduct}) has come to an end {ends} times")
+            elif accepted.stage is not CLOSINGS:
+                (settled,) = self._auditor.settled[id_]
+                if settled.status not in self._expected(id_, accepted):
+                    yield Violation(WRONG, what, f"({accepted.conduct}) ended {settled.status}: {settled.failure}")
+            effects = len(self._auditor.effects[id_])
+            if ends == 1 and effects != self._completed(id_, accepted):
+                yield Violation(DOUBLED if effects else LOST, what, f"({accepted.conduct}) has {effects} events")
+        for id_ in self._auditor.closed.keys() - self._auditor.accepted.keys():
+            yield Violation(WRONG, f"message {id_}", "has come to an end and is not in the log")
+
+    def _expected(self, id_: str, accepted: Accepted) -> tuple[str, ...]:
+        usual = "failed" if accepted.conduct in FAILING else "completed"
+        if accepted.conduct == BROKEN:
+            return ("dead_lettered",)
+        return (usual, "timed_out") if id_ in self._auditor.with_deadline else (usual,)
+
+    def _completed(self, id_: str, accepted: Accepted) -> bool:
+        return accepted.stage is CLOSINGS or self._auditor.settled[id_][0].status == "completed"
+
+    def _outputs(self) -> Iterator[Violation]:
+        """Every order that was completed has led to one command to `payments`, written once."""
+        sent = Counter(each.cause for each in self._auditor.accepted.values() if each.stage.name == "payments")
+        for id_, accepted in self._auditor.accepted.items():
+            if accepted.stage.name == "payments" and self._auditor.records[id_] != 1:
+                yield Violation(DOUBLED, f"output {id_}", f"was written {self._auditor.records[id_]} times")
+            if accepted.stage.name != "orders" or self._auditor.closed[id_] != 1:
+                continue
+            wanted = int(self._completed(id_, accepted))
+            if sent[id_] != wanted:
+                verdict = DOUBLED if sent[id_] > wanted else LOST
+                yield Violation(verdict, f"orders message {id_}", f"has sent {sent[id_]} commands, not {wanted}")
+        for id_, copies in self._auditor.forwarded.items():
+            if copies > self._auditor.records[id_]:
+                yield Violation(DOUBLED, f"message {id_}", f"was sent on {copies} times")
+
+    def _answers(self) -> Iterator[Violation]:
+        """Whoever asked was answered once for each record that asked."""
+        for token, ids in self._auditor.asked.items():
+            found = self._auditor.answers[token]
+            if found != len(ids):
+                verdict = DOUBLED if found > len(ids) else LOST
+                yield Violation(verdict, f"answer to {ids[0]}", f"came {found} times, asked for {len(ids)} times")
+
+    def _failures(self) -> Iterator[Violation]:
+        """Every failure has one event, and one dead letter unless it was never started."""
+        letters = Counter(letter.message_id for letter in self._auditor.dead_letters)
+        events = Counter(
+            found.event.command_id
+            for found in self._auditor.events[CommandHasFailed]
+            if isinstance(found.event, CommandHasFailed)
+        )
+        for id_, ends in self._auditor.settled.items():
+            status = ends[0].status
+            wanted = int(status in ("failed", "dead_lettered")), int(status != "completed")
+            if (letters[id_], events[id_]) != wanted:
+                how = f"ended {status} with {letters[id_]} dead letters and {events[id_]} failure events"
+                verdict = DOUBLED if letters[id_] > wanted[0] or events[id_] > wanted[1] else LOST
+                yield Violation(verdict, f"message {id_}", how)
+
+    def _order(self) -> Iterator[Violation]:
+        """Of each key, messages take effect in the order in which they lie in the log, each counted once."""
+        for (stage, key), ids in self._auditor.order.items():
+            effects = self._auditor.effects_of.get((stage, key), [])
+            causes = [found.cause for found in effects]
+            expected = [id_ for id_ in ids if self._auditor.effects[id_]]
+            if causes != expected and Counter(causes) == Counter(expected):
+                yield Violation(DISORDERED, f"{stage} of {key}", _first_difference(causes, expected))
+            total = 0
+            for position, found in enumerate(effects, 1):
+                total += self._auditor.accepted[found.cause].amount
+                told = found.event.position, found.event.total  # type: ignore[attr-defined]
+                if told != (position, total):
+                    how = f"event {position}, of {found.cause}, says {told}; {(position, total)} was due"
+                    yield Violation(DOUBLED if told > (position, total) else LOST, f"{stage} of {key}", how)
+                    break
+
+    def _states(self) -> Iterator[Violation]:
+        """The state of each key counts what has taken effect."""
+        stages = {stage.name: stage for stage in STAGES}
+        for name, key in self._auditor.order.keys() | self._auditor.effects_of.keys():
+            yield from self._state(stages[name], key, self._auditor.effects_of.get((name, key), []))
+
+    def _state(self, stage: Stage, key: str, effects: list[Found]) -> Iterator[Violation]:
+        entry = kept_key(stage.tally, key.encode())
+        entries = self._entries[stage.service]
+        values = [entries[at, entry] for at in range(PARTITIONS) if (at, entry) in entries]
+        count, total = len(effects), sum(self._auditor.accepted[found.cause].amount for found in effects)
+        kept = [_counted(stage.tally.model_validate_json(value)) for value in values]
+        if kept != [(count, total)] * bool(effects):
+            verdict = DOUBLED if sum(counted for counted, _ in kept) > count else LOST
+            yield Violation(verdict, f"state of {stage.name}, {key}", f"is {kept}; it should be {(count, total)}")
+
+    def _positions(self) -> Iterator[Violation]:
+        """Every slice is through with everything that lies in its sources."""
+        names = self._cluster.names
+        sources = {
+            "orders": (names.commands("orders"), names.events("charges")),
+            "payments": (names.commands("payments"),),
+        }
+        for service, topics in sources.items():
+            for partition in range(PARTITIONS):
+                entry = self._entries[service].get((partition, PROGRESS))
+                found = {} if entry is None else read_progress(entry)[0]
+                for topic in topics:
+                    yield from self._position(topic, partition, found.get(topic, SourceOffsets(0)))
+
+    def _position(self, topic: str, partition: int, found: SourceOffsets) -> Iterator[Violation]:
+        last = self._auditor.last.get((topic, partition), -1)
+        if found.contiguous <= last or found.ranges():
+            how = f"stands at {found.contiguous} with {found.ranges()[:3]} done beyond it; its last record is {last}"
+            yield Violation(STUCK, f"{topic}[{partition}]", how)
+
+
+def _counted(tally: Tally) -> tuple[int, int]:
+    return tally.count, tally.total
+
+
+def _first_difference(found: list[str], expected: list[str]) -> str:
+    at = next(number for number, (is_, due) in enumerate(zip(found, expected, strict=True)) if is_ != due)
+    return f"effect {at + 1} is of {found[at]}; that of {expected[at]} was due"
