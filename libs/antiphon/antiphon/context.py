@@ -30,12 +30,18 @@ class Outbox(ABC):
     """Not awaited: a message goes out with this attempt's success, or not at all."""
 
     @abstractmethod
-    def send(self, command: Command[Any]) -> UUID:
-        """Send a command (with no answer to wait for); returns its id, which is the same at every attempt."""
+    def send(self, command: Command[Any], *, not_before: datetime | None = None) -> UUID:
+        """Send a command (with no answer to wait for); returns its id, which is the same at every attempt.
+
+        `not_before` (with its time zone) keeps it in this service's state until then.
+        """
 
     @abstractmethod
-    def publish(self, event: Event) -> UUID:
-        """Publish a fact on its family; returns its id, which is the same at every attempt."""
+    def publish(self, event: Event, *, not_before: datetime | None = None) -> UUID:
+        """Publish a fact on its family; returns its id, which is the same at every attempt.
+
+        `not_before` (with its time zone) keeps it in this service's state until then.
+        """
 
     @abstractmethod
     def now(self) -> datetime:

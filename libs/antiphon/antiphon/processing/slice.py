@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from antiphon.processing.key_queues import KeyQueues
 from antiphon.processing.ledger import Ledger, LedgerWindow
 from antiphon.processing.offsets import SourceOffsets
+from antiphon.processing.parking import ParkedKeys
 
 if TYPE_CHECKING:
     from antiphon.processing.delivery import Delivery
@@ -39,6 +40,9 @@ class Slice:
         self.ledger = Ledger(window)
         self.queues: KeyQueues[Delivery] = KeyQueues()
         self.outcomes: deque[tuple[float, str]] = deque()  # when each kept outcome was recorded, and of which message
+        # what waits in the state, by id: the key of its entry, or its delivery while that is under way
+        self.waiting: dict[bytes, bytes | Delivery] = {}
+        self.parked = ParkedKeys()
         self.in_flight = 0  # deliveries admitted and not settled
         self.changed: dict[bytes, bytes | None] = {}  # entries that the next batch writes
 

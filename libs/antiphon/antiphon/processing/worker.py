@@ -28,7 +28,7 @@ from antiphon.processing.delivery import Delivery, Desk
 from antiphon.processing.following import FollowedControl
 from antiphon.processing.group_offsets import GroupOffsets
 from antiphon.processing.heartbeats import Heartbeats
-from antiphon.processing.held import Unjudged
+from antiphon.processing.held import Due, Unjudged
 from antiphon.processing.lag import Lag
 from antiphon.processing.measures import Measures
 from antiphon.processing.options import WorkerOptions, WorkerParts
@@ -36,9 +36,10 @@ from antiphon.processing.outbound import Outbound
 from antiphon.processing.ownership import Slices
 from antiphon.processing.pausing import Pausing
 from antiphon.processing.restore import slice_topics
-from antiphon.processing.settlement import Identity, Settlement
+from antiphon.processing.settlement import Settlement
 from antiphon.processing.sightings import Sightings
 from antiphon.processing.slice import Phase, Slice
+from antiphon.processing.telling import Identity
 
 log = logging.getLogger(__name__)
 __all__ = ["Worker", "WorkerOptions", "WorkerParts", "slice_topics"]
@@ -60,8 +61,8 @@ class Worker:
         names, broker, executor = installation.names, parts.broker, parts.executor
         identity = Identity(app.service, options.replica, self._transactional)
         outbound = Outbound(parts.codec, names, app.service, options.limits)
-        self._settlement = Settlement(identity, outbound)
         self._suspicion = Suspicion()
+        self._settlement = Settlement(identity, outbound, self._suspicion, options.waits)
         self._sightings = Sightings(broker, outbound, identity)
         desk = Desk(parts.codec, outbound, self._transactional, self._sightings.progressed)
         self._admission = Admission(routes(app), desk, self._settlement, self._suspicion, installation.partitions)
@@ -201,6 +202,8 @@ class Worker:
         for slice_, item in self._settlement.held.due(now):
             if isinstance(item, Unjudged):
                 self._settlement.ready += self._admission.again(slice_, item.record, now, item.since)
+            elif isinstance(item, Due):
+                self._settlement.ready += self._admission.resume(slice_, item.key, now)
             else:
                 self._settlement.ready.append(item)
 
@@ -329,6 +332,7 @@ class Worker:
                 return
         for slice_ in starting:
             self._slices.serve(slice_)
+            self._settlement.waits.awaken(slice_)
             self._measures.restored(self._parts.clock.now() - slice_.since)
 
     def _again(self, numbers: Collection[int]) -> None:
@@ -340,6 +344,7 @@ class Worker:
         self._slices.drop(numbers)
         gone = set(numbers)
         self._pausing.forget(gone)
+        self._settlement.held.forget()
         self._taken = deque(record for record in self._taken if record[1] not in gone)
         self._offsets.forget(gone)
 
@@ -358,6 +363,7 @@ class Worker:
     def revoked(self, partitions: Collection[int]) -> None:
         self._measures.rebalanced("revoked")
         self._end_commit(self._options.revoke_budget)
+        self._settlement.hand_on(set(partitions), self.last_turn)
         self._close_batch(self.last_turn, at_once=True)
         self._end_commit(self._options.revoke_budget)
         if not self._transactional:
