@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploy.kafka.run import BrokerFailed, BrokerUnavailable
+from tests.kafka import LocalKafka
 from tests.soak.report import as_json, show
 from tests.soak.running import Outcome, Soak, SoakOptions
 
@@ -44,9 +45,14 @@ def main() -> int:
 
 def _soaked(options: SoakOptions) -> Outcome:
     columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    shutil.rmtree(options.directory, ignore_errors=True)
+    options.directory.mkdir(parents=True)
+    with (
+        LocalKafka(options.directory / "kafka") as kafka,
+        Progress(*columns, console=Console(stderr=True), transient=True) as bar,
+    ):
         task = bar.add_task("", total=options.minutes * 60)
-        return Soak(options, lambda gone, words: bar.update(task, completed=gone, description=words)).run()
+        return Soak(options, lambda gone, words: bar.update(task, completed=gone, description=words)).run(kafka)
 
 
 def _arguments() -> argparse.Namespace:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from datetime import timedelta
 from typing import NamedTuple
 
 from antiphon import App, Command, Context, Event, Permanent, Retry, RetryAfter, State
@@ -36,12 +37,16 @@ CONDUCTS: Mapping[str, Conduct] = {
     "refusing": Conduct(2, 0.05, ALWAYS, Permanent),
 }
 FAILING = frozenset(name for name, conduct in CONDUCTS.items() if conduct.failures == ALWAYS)
-LINGERING = frozenset({"patient", "hopeless"})  # their retries take longer than a recovery should
+RETRIED = frozenset(name for name, conduct in CONDUCTS.items() if conduct.failures)
+LINGERING = frozenset({"patient", "hopeless"})  # they wait in the state between two attempts
+REGULAR = "regular-"  # what the names of customers begin with for whom everything is `ordered`
+LATER = 0.1  # of what `orders` sends is scheduled
 
 
-def drawn(dice: random.Random) -> str:
+def drawn(dice: random.Random, but: Container[str] = ()) -> str:
     """A conduct by weight."""
-    return dice.choices(list(CONDUCTS), [conduct.weight for conduct in CONDUCTS.values()])[0]
+    weights = {name: conduct.weight for name, conduct in CONDUCTS.items() if name not in but}
+    return dice.choices(list(weights), list(weights.values()))[0]
 
 
 class OrderPlaced(Event, family="orders", key="customer"):
@@ -68,6 +73,20 @@ class AmendOrder(Command[OrderAmended], service="orders", key="customer"):
     conduct: str = "quick"
 
 
+class ItemReserved(Event, family="orders", key="customer"):
+    customer: str
+    position: int
+    total: int
+
+
+class ReserveItem(Command[ItemReserved], service="orders", key="customer", ordered=True):
+    """For customers who want everything in order: later ones wait for one that is tried again after long."""
+
+    customer: str
+    amount: int
+    conduct: str = "quick"
+
+
 class CardCharged(Event, family="charges", key="customer"):
     customer: str
     amount: int
@@ -83,9 +102,12 @@ class CardRefunded(Event, family="charges", key="customer"):
 
 
 class ChargeCard(Command[CardCharged], service="payments", key="customer"):
+    """`not_before` is when it may be sent at the earliest, in seconds since 1970."""
+
     customer: str
     amount: int
     conduct: str
+    not_before: float = 0.0
 
 
 class RefundCard(Command[CardRefunded], service="payments", key="customer"):
@@ -134,8 +156,17 @@ def orders(journal: Journal) -> App:
         await _work(command.conduct, ctx.attempt)
         tally = ctx.state(OrderTally)
         tally.add(command.amount)
-        ctx.send(ChargeCard(customer=command.customer, amount=command.amount, conduct=drawn(ctx.random())))
+        _charge(command, ctx)
         return OrderPlaced(customer=command.customer, position=tally.count, total=tally.total)
+
+    @app.command(retry=RETRY)
+    async def reserve(command: ReserveItem, ctx: Context) -> ItemReserved:
+        journal.note(ctx.id)
+        await _work(command.conduct, ctx.attempt)
+        tally = ctx.state(OrderTally)
+        tally.add(command.amount)
+        _charge(command, ctx)
+        return ItemReserved(customer=command.customer, position=tally.count, total=tally.total)
 
     @app.command(retry=RETRY)
     def amend(command: AmendOrder, ctx: Context) -> OrderAmended:
@@ -199,6 +230,16 @@ def _fail_if_due(conduct: str, attempt: int) -> None:
         return
     message = f"attempt {attempt} of a {conduct} one"
     raise RetryAfter(message, "500ms") if found.error is RetryAfter else found.error(message)
+
+
+def _charge(command: PlaceOrder | ReserveItem, ctx: Context) -> None:
+    dice = ctx.random()
+    charge = ChargeCard(customer=command.customer, amount=command.amount, conduct=drawn(dice))
+    if dice.random() < LATER:
+        when = ctx.now() + timedelta(seconds=dice.uniform(1, 12))
+        ctx.send(charge.model_copy(update={"not_before": when.timestamp()}), not_before=when)
+    else:
+        ctx.send(charge)
 
 
 def _close(event: CardCharged | CardRefunded, ctx: Context) -> None:

@@ -22,12 +22,14 @@ from tests.soak.apps import (
     CardTally,
     ChargeCard,
     ClosingTally,
+    ItemReserved,
     OrderAmended,
     OrderClosed,
     OrderPlaced,
     OrderTally,
     PlaceOrder,
     RefundCard,
+    ReserveItem,
     Tally,
 )
 
@@ -43,13 +45,13 @@ class Stage(NamedTuple):
     tally: type[Tally]
 
 
-ORDERS = Stage("orders", "orders", (OrderPlaced, OrderAmended), OrderTally)
+ORDERS = Stage("orders", "orders", (OrderPlaced, OrderAmended, ItemReserved), OrderTally)
 PAYMENTS = Stage("payments", "payments", (CardCharged, CardRefunded), CardTally)
 CLOSINGS = Stage("closings", "orders", (OrderClosed,), ClosingTally)
 STAGES = (ORDERS, PAYMENTS, CLOSINGS)
 STAGE_OF_EFFECT: dict[type[Message], Stage] = {kind: stage for stage in STAGES for kind in stage.effects}
 COMMANDS: dict[bytes, type[Command[Any]]] = {
-    kind.type_name().encode(): kind for kind in (PlaceOrder, AmendOrder, ChargeCard, RefundCard)
+    kind.type_name().encode(): kind for kind in (PlaceOrder, AmendOrder, ReserveItem, ChargeCard, RefundCard)
 }
 
 
@@ -61,6 +63,7 @@ class Accepted(NamedTuple):
     amount: int
     conduct: str
     cause: str | None
+    not_before: float = 0.0  # seconds since 1970: to be started at the earliest, or sent if it came from a service
 
 
 class SoakAuditor(Auditor):
@@ -87,6 +90,9 @@ class SoakAuditor(Auditor):
         self.effects_of: defaultdict[tuple[str, str], list[Found]] = defaultdict(list)  # stage and key -> as they lie
         self.closed: Counter[str] = Counter()  # id -> how often it has come to an end
         self.open: set[str] = set()
+        self.unpaid: set[str] = set()  # completed orders whose command to `payments` is not written yet
+        self._paid: set[str] = set()
+        self.sent_at: dict[str, float] = {}  # id of a command to `payments` -> when it was written
         self.standstill = 0.0  # the longest time in seconds without an end although something was open
         self._last_end = time.monotonic()
 
@@ -109,6 +115,10 @@ class SoakAuditor(Auditor):
         self.last[record.topic, record.partition] = record.offset
         if stage is ORDERS:
             self.places.add((record.partition, record.offset))
+        elif envelope.causation_id is not None:
+            self._paid.add(envelope.causation_id)
+            self.unpaid.discard(envelope.causation_id)
+            self.sent_at[id_] = record.timestamp / 1000
         (self.forwarded if envelope.forwarded else self.records)[id_] += 1
         if "ce_deadline" in envelope.headers:
             self.with_deadline.add(id_)
@@ -124,8 +134,9 @@ class SoakAuditor(Auditor):
             found = self._cluster.codec.decode(envelope.record.value, envelope.content_type, kind)
         except MessageError:
             return Accepted(stage, "", 0, BROKEN, cause)
-        assert isinstance(found, PlaceOrder | AmendOrder | ChargeCard | RefundCard)
-        return Accepted(stage, found.customer, found.amount, found.conduct, cause)
+        assert isinstance(found, PlaceOrder | AmendOrder | ReserveItem | ChargeCard | RefundCard)
+        not_before = found.not_before if isinstance(found, ChargeCard) else envelope.not_before or 0.0
+        return Accepted(stage, found.customer, found.amount, found.conduct, cause, not_before)
 
     def _open(self, id_: str, accepted: Accepted, partition: int) -> None:
         if id_ not in self.accepted:
@@ -139,6 +150,8 @@ class SoakAuditor(Auditor):
         super()._take(envelope, message)
         if isinstance(message, CommandSettled):
             self._close(message.command_id)
+            if (message.service, message.status) == (ORDERS.service, "completed"):
+                self.unpaid |= {message.command_id} - self._paid
         elif isinstance(message, OrderClosed):
             self._close(envelope.causation_id or "")
         elif isinstance(message, CardCharged | CardRefunded):
@@ -155,6 +168,11 @@ class SoakAuditor(Auditor):
         self._last_end = time.monotonic()
         self.closed[id_] += 1
         self.open.discard(id_)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether all that is known to have been accepted has ended, with what follows from it."""
+        return not self.open and not self.unpaid
 
     def look(self) -> None:
         """Let time pass: without progress, if something is open."""

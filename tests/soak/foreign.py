@@ -7,6 +7,7 @@ import io
 import json
 import random
 from collections import Counter, deque
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TextIO
 
 import fastavro
@@ -95,6 +96,8 @@ class ForeignSender:
             headers["ce_id"] = f"order {self._number} of a stranger".encode()
         if dice.random() < 0.3:
             headers |= {"ce_replyto": self._replies, "ce_replytoken": f"stranger/{self._number}".encode()}
+        if dice.random() < 0.05:
+            headers["ce_notbefore"] = f"{datetime.now(UTC) + timedelta(seconds=dice.uniform(1, 12)):%FT%T.%fZ}"
         if dice.random() < 0.3:
             headers["content-type"] = b"application/json"
             value = json.dumps(fields).encode()

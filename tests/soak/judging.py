@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from antiphon.lifecycle import CommandHasFailed
+from antiphon.processing.agenda import AGENDA, QUEUED, SCHEDULED
 from antiphon.processing.offsets import SourceOffsets
+from antiphon.processing.parking import PARKED
 from antiphon.processing.state import PROGRESS, kept_key, read_progress
 from tests.integration.auditor import Found
 from tests.integration.cluster import PARTITIONS, Cluster
-from tests.soak.apps import FAILING, Tally
-from tests.soak.audit import BROKEN, CLOSINGS, STAGES, Accepted, SoakAuditor, Stage
+from tests.soak.apps import FAILING, REGULAR, RETRIED, Tally
+from tests.soak.audit import BROKEN, CLOSINGS, ORDERS, STAGES, Accepted, SoakAuditor, Stage
 from tests.soak.load import Acknowledged
 
 LOST, DOUBLED, STUCK, DISORDERED, WRONG = "lost", "doubled", "stuck", "out of order", "wrong"
+CLOCK = 0.002  # seconds: timestamps of records have milliseconds
 VERDICTS = (LOST, DOUBLED, STUCK, DISORDERED, WRONG)
 
 
@@ -33,12 +36,12 @@ class Judge:
     def __init__(self, cluster: Cluster, auditor: SoakAuditor, acknowledged: Acknowledged) -> None:
         self._cluster, self._auditor, self._acknowledged = cluster, auditor, acknowledged
         self._entries = {service: auditor.entries(service) for service in {stage.service for stage in STAGES}}
-        self._stuck = list(self._positions())
+        self._stuck = [*self._positions(), *self._leftovers()]
 
     def violations(self) -> list[Violation]:
         """All of them."""
         found = [*self._acknowledgements(), *self._ends(), *self._outputs(), *self._answers(), *self._failures()]
-        return [*found, *self._order(), *self._states(), *self._stuck]
+        return [*found, *self._order(), *self._times(), *self._states(), *self._stuck]
 
     # -- one promise each ------------------------------------------------------------------------------------------
 
@@ -117,11 +120,15 @@ class Judge:
                 yield Violation(verdict, f"message {id_}", how)
 
     def _order(self) -> Iterator[Violation]:
-        """Of each key, messages take effect in the order in which they lie in the log, each counted once."""
+        """Of each key, messages take effect in the order in which they lie in the log, each counted once.
+
+        What was tried again or had its time may come later, unless its class is `ordered`.
+        """
         for (stage, key), ids in self._auditor.order.items():
             effects = self._auditor.effects_of.get((stage, key), [])
-            causes = [found.cause for found in effects]
-            expected = [id_ for id_ in ids if self._auditor.effects[id_]]
+            strict = stage == "orders" and key.startswith(REGULAR)
+            causes = [found.cause for found in effects if strict or self._keeps_its_place(found.cause)]
+            expected = [id_ for id_ in ids if self._auditor.effects.get(id_) and (strict or self._keeps_its_place(id_))]
             if causes != expected and Counter(causes) == Counter(expected):
                 yield Violation(DISORDERED, f"{stage} of {key}", _first_difference(causes, expected))
             total = 0
@@ -132,6 +139,27 @@ class Judge:
                     how = f"event {position}, of {found.cause}, says {told}; {(position, total)} was due"
                     yield Violation(DOUBLED if told > (position, total) else LOST, f"{stage} of {key}", how)
                     break
+
+    def _keeps_its_place(self, id_: str) -> bool:
+        accepted = self._auditor.accepted[id_]
+        return accepted.conduct not in RETRIED and (accepted.stage is not ORDERS or not accepted.not_before)
+
+    def _times(self) -> Iterator[Violation]:
+        """Nothing was started, or sent, before its time."""
+        for id_, accepted in self._auditor.accepted.items():
+            if accepted.stage is ORDERS and self._auditor.closed[id_]:
+                at = self._auditor.settled[id_][0].started_at.timestamp()
+            else:
+                at = self._auditor.sent_at.get(id_, accepted.not_before)
+            if at < accepted.not_before - CLOCK:
+                yield Violation(WRONG, f"message {id_}", f"came {accepted.not_before - at:.3f} s before its time")
+
+    def _leftovers(self) -> Iterator[Violation]:
+        """Nothing waits in the state any more."""
+        for service, entries in self._entries.items():
+            for (partition, key), value in entries.items():
+                if key.startswith((AGENDA, SCHEDULED, QUEUED, PARKED)):
+                    yield Violation(STUCK, f"entry {key!r} of {service}, slice {partition}", f"is {value[:200]!r}")
 
     def _states(self) -> Iterator[Violation]:
         """The state of each key counts what has taken effect."""

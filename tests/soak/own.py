@@ -12,7 +12,7 @@ from uuid import UUID
 from antiphon import Command
 from antiphon.client import Client, SubmitOptions
 from antiphon.errors import BrokerError, CommandFailed
-from tests.soak.apps import AmendOrder, PlaceOrder, drawn
+from tests.soak.apps import FAILING, REGULAR, AmendOrder, PlaceOrder, ReserveItem, drawn
 
 CUSTOMERS = 1200
 AT_ONCE = 3000
@@ -72,7 +72,11 @@ class OwnSender:
 
     def _command(self) -> Command[Any]:
         dice = self._dice
-        customer, amount = f"customer-{dice.randrange(CUSTOMERS)}", dice.randrange(1, 1000)
+        amount = dice.randrange(1, 1000)
+        if dice.random() < 0.15:
+            regular = f"{REGULAR}{dice.randrange(CUSTOMERS // 6)}"
+            return ReserveItem(customer=regular, amount=amount, conduct=drawn(dice, but=FAILING))
+        customer = f"customer-{dice.randrange(CUSTOMERS)}"
         if dice.random() < 0.8:
             return PlaceOrder(customer=customer, amount=amount, conduct=drawn(dice))
         return AmendOrder(customer=customer, amount=amount, conduct=drawn(dice))

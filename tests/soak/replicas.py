@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from tests.integration.auditor import Runs
 from tests.integration.cluster import Cluster, RunningService
+from tests.soak.apps import LINGERING
 from tests.soak.audit import SoakAuditor
 
 FIRST = {"orders": 3, "payments": 2}
@@ -67,8 +68,13 @@ class Replicas:
         return [each for each in self._all if not each.spared and service in (None, each.service)]
 
     def in_hand(self, replica: Replica) -> set[str]:
-        """Messages whose handler it has started and that have not ended, as of what the auditor has read."""
-        return self._runs.of(replica.running.pid) - self._auditor.closed.keys()
+        """Messages whose handler it has started and that have not ended, as of what the auditor has read.
+
+        Without those whose retries wait in the state: they are in no hands.
+        """
+        accepted = self._auditor.accepted
+        started = self._runs.of(replica.running.pid) - self._auditor.closed.keys()
+        return {id_ for id_ in started if id_ not in accepted or accepted[id_].conduct not in LINGERING}
 
     def supervise(self) -> None:
         """See who has ended by itself."""

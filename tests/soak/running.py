@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -62,13 +61,10 @@ class Soak:
         self._options, self._show = options, show
         self._started = time.monotonic()
 
-    def run(self) -> Outcome:
-        """All of it. Raises BrokerUnavailable where Java or Maven is missing, RuntimeError if the load has failed."""
+    def run(self, kafka: LocalKafka) -> Outcome:
+        """All of it, on a broker that may be killed. Raises RuntimeError if the load has failed."""
         options = self._options
-        shutil.rmtree(options.directory, ignore_errors=True)
-        options.directory.mkdir(parents=True)
         with ExitStack() as stack:
-            kafka = stack.enter_context(LocalKafka(options.directory / "kafka"))
             cluster = stack.enter_context(Cluster(kafka.bootstrap_servers, options.directory, APPS, FAMILIES))
             auditor = stack.enter_context(SoakAuditor(cluster))
             runs = stack.enter_context(Runs(cluster))
@@ -99,14 +95,14 @@ class Soak:
         load.stop()
         until = time.monotonic() + SETTLING
         begun = time.monotonic()
-        while time.monotonic() < until and not (load.ended and not auditor.open and not torturer.recovering):
+        while time.monotonic() < until and not (load.ended and auditor.at_rest and not torturer.recovering):
             turn()
             torturer.step()
         outcome = Outcome(self._options, torturer.blows, torturer.called_off, replicas.restarts, {})
         outcome.settling = round(time.monotonic() - begun, 1)
         if load.ended:
             outcome.load = load.counts()
-        if auditor.open:
+        if not auditor.at_rest:
             replicas.note_where_threads_stand()
         outcome.violations = _stopped(replicas, auditor)
         return outcome

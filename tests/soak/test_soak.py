@@ -10,21 +10,20 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from deploy.kafka.run import BrokerUnavailable
+from tests.kafka import LocalKafka
 from tests.soak.report import as_json, show
 from tests.soak.running import Soak, SoakOptions
 from tests.soak.torturer import BROKER, FREEZE, IN_FLIGHT, JOIN, KILL, TERM
 
 
-@pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(420)
 @pytest.mark.promise("S0-45", "S2-24")
-def test_a_minute_of_kills_with_100_records_in_flight_loses_doubles_and_sticks_nothing(tmp_path: Path) -> None:
-    try:
-        outcome = Soak(SoakOptions(minutes=1, seed=5, directory=tmp_path / "soak"), lambda gone, words: None).run()
-    except BrokerUnavailable as missing:
-        pytest.skip(f"no Kafka: {missing}")
+def test_a_minute_of_kills_with_100_records_in_flight_loses_doubles_and_sticks_nothing(
+    private_kafka: LocalKafka, tmp_path: Path
+) -> None:
+    options = SoakOptions(minutes=1, seed=6, directory=tmp_path)
+    outcome = Soak(options, lambda gone, words: None).run(private_kafka)
     console = Console(file=io.StringIO(), width=120)
     show(outcome, console)
     report = console.file.getvalue()  # type: ignore[attr-defined]
@@ -35,4 +34,10 @@ def test_a_minute_of_kills_with_100_records_in_flight_loses_doubles_and_sticks_n
     assert all(blow.in_flight >= IN_FLIGHT for blow in outcome.blows if blow.kind != JOIN)
     assert all(blow.recovered_after is not None for blow in outcome.blows if blow.kind != JOIN)
     assert outcome.messages["orders"] > 1000
-    assert json.loads(as_json(outcome))["verdict"] == {"lost": 0, "doubled": 0, "stuck": 0, "out of order": 0, "wrong": 0}
+    assert json.loads(as_json(outcome))["verdict"] == {
+        "lost": 0,
+        "doubled": 0,
+        "stuck": 0,
+        "out of order": 0,
+        "wrong": 0,
+    }

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from tests.integration.cluster import SESSION
 from tests.kafka import LocalKafka
-from tests.soak.apps import LINGERING
 from tests.soak.audit import SoakAuditor
 from tests.soak.load import Load
 from tests.soak.replicas import FIRST, Replica, Replicas
@@ -186,10 +185,8 @@ class Torturer:
     def _strike(self, kind: str, target: str, ids: set[str]) -> None:
         blow = Blow(kind, target, round(self._elapsed, 1), len(ids))
         self.blows.append(blow)
-        accepted = self._auditor.accepted
-        expected = {id_ for id_ in ids if id_ not in accepted or accepted[id_].conduct not in LINGERING}
-        if expected:
-            self._open.append(_Open(blow, time.monotonic(), expected))
+        if ids:
+            self._open.append(_Open(blow, time.monotonic(), set(ids)))
 
     def _surge(self) -> bool:
         """More load, at most once a second; never enough by itself."""
