@@ -84,6 +84,12 @@ class Context(Outbox):
     def attempt(self) -> int:
         """1 for the first attempt of this process."""
 
+    @property
+    @abstractmethod
+    def cancelled(self) -> bool:
+        """Whether somebody wants this command to end. An `async def` handler is cancelled where it waits; a plain one
+        may look here, and raise."""
+
     @abstractmethod
     def progress(self, fraction: float | None = None, note: str = "") -> Coroutine[Any, Any, None]:
         """Tell whoever looks how far it is (0 to 1), or in words; the handler's timeout begins anew. Awaited.

@@ -9,13 +9,13 @@ from antiphon.broker import Record
 from antiphon.envelope import Envelope, Redrive, derived_id
 from antiphon.errors import MessageError, Permanent, UnknownSchema, UnknownType
 from antiphon.messages import Message
-from antiphon.processing.agenda import Waiting
+from antiphon.processing.agenda import Waiting, read_waiting
 from antiphon.processing.committing import Suspicion
 from antiphon.processing.dead_letters import BadReplyAddress, Misplaced, NoSuchHandler, OutputRefused, readable
 from antiphon.processing.delivery import Delivery, Desk, Route
 from antiphon.processing.held import Unjudged
 from antiphon.processing.ledger import entry
-from antiphon.processing.settlement import Settlement
+from antiphon.processing.settlement import Settlement, redrive_or_none
 from antiphon.processing.slice import Slice
 from antiphon.topics import TopicNames, partition_of
 
@@ -52,31 +52,54 @@ class Admission:
                 continue
             delivery = judge(slice_, record, now)
             if delivery is not None and queues.add(delivery.key, delivery):
+                delivery.first = True
                 ready.append(delivery)
         return ready
 
     def again(self, slice_: Slice, record: Record, now: float, since: float) -> list[Delivery]:
         """The same for one record that was delivered before and could not be judged since then."""
         delivery = self._judge(slice_, record, now, since)
-        return [delivery] if delivery is not None and slice_.queues.add(delivery.key, delivery) else []
+        return self._in_line(delivery)
+
+    @staticmethod
+    def _in_line(delivery: Delivery | None) -> list[Delivery]:
+        """It, if it may start now."""
+        if delivery is None or not delivery.slice.queues.add(delivery.key, delivery):
+            return []
+        delivery.first = True
+        return [delivery]
 
     def resume(self, slice_: Slice, key: bytes, now: float) -> list[Delivery]:
         """The same for what has waited in the slice's state under this key."""
         waiting = self._settlement.waits.due(slice_, key, now)
-        if waiting is None:
-            return []
+        return [] if waiting is None else self._in_line(self._take_up(slice_, key, waiting, now))
+
+    def _take_up(self, slice_: Slice, key: bytes, waiting: Waiting, now: float) -> Delivery | None:
         envelope = Envelope(waiting.record)
         route = self._routes.get(envelope.headers.get("ce_type", b""))
         try:
             delivery = self._resumed(slice_, waiting, envelope, route)
         except (MessageError, Permanent) as error:
             self._settlement.refuse_waiting(slice_, envelope, route, error, key, now)
-            return []
+            return None
         delivery.go_on(waiting, key)
         assert delivery.ledger_id is not None
         slice_.waiting[delivery.ledger_id] = delivery
-        slice_.in_flight += 1
-        return [delivery] if slice_.queues.add(delivery.key, delivery) else []
+        slice_.admit(delivery)
+        return delivery
+
+    def cancel(self, slice_: Slice, message_id: str, now: float) -> None:
+        """Somebody wants this message to end; one that has not come yet will when it does."""
+        why, id_ = slice_.cancelled[message_id], entry(message_id)
+        found = slice_.deliveries.get(id_)
+        key = slice_.waiting.get(id_)
+        if found is not None and found.route.is_command:
+            self._settlement.cancel(found, why, now)
+        elif isinstance(key, bytes):
+            found = self._take_up(slice_, key, read_waiting(slice_.entries[key]), now)
+            if found is not None:
+                self._settlement.cancel(found, why, now)
+                self._settlement.waits.withdraw(found, now)
 
     def _resumed(self, slice_: Slice, waiting: Waiting, envelope: Envelope, route: Route | None) -> Delivery:
         record = waiting.record
@@ -138,12 +161,26 @@ class Admission:
             return None
         except (MessageError, Permanent) as error:
             less = refused - 1 if isinstance(error, OutputRefused) else refused
-            settle.refuse(slice_, envelope, route, error, now, less)
+            if not self._was_refused(slice_, envelope, now):
+                settle.refuse(slice_, envelope, route, error, now, less)
             return None
-        slice_.in_flight += 1
+        slice_.admit(delivery)
+        if slice_.cancelled and (why := slice_.cancelled.get(envelope.id)) is not None and redrive is None:
+            settle.cancel(delivery, why, now)
+            return None
         if slice_.parked and settle.waits.behind(delivery, now):
             return None
         return delivery
+
+    def _was_refused(self, slice_: Slice, envelope: Envelope, now: float) -> bool:
+        """What cannot be handled ends once too, however often it comes."""
+        redrive = redrive_or_none(envelope)
+        id_ = _ledger_id(envelope, redrive)
+        if slice_.ledger.settled(id_, redrive.generation if redrive is not None else 0):
+            self._settlement.duplicate(slice_, envelope, id_, now, answered=self._may_be_answered(envelope))
+            return True
+        slice_.ledger.add_dead(id_, redrive.generation if redrive is not None else 0)
+        return False
 
     def _waits(self, delivery: Delivery, now: float, since: float) -> bool:
         """Whether it is not to be started yet; then it is found again when its time has come."""

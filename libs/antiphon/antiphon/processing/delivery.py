@@ -21,6 +21,7 @@ from antiphon.executor import Work
 from antiphon.lifecycle import Done
 from antiphon.messages import Answer, Command, Event, Message, Reply, command_name
 from antiphon.processing.agenda import Waiting
+from antiphon.processing.dead_letters import Cancelled
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Slice
 from antiphon.processing.state import kept_key
@@ -72,12 +73,15 @@ class Delivery(Work):
         "answer",
         "asynchronous",
         "attempt",
+        "cancelled",
         "changes",
         "context",
         "deadline",
+        "ended",
         "entry",
         "envelope",
         "error",
+        "first",
         "first_tried",
         "generation",
         "given_up",
@@ -122,12 +126,15 @@ class Delivery(Work):
         self.first_tried = 0.0
         self.started = 0.0
         self.announced = False
+        self.first = False  # of its key: it may run, or is held
         self.running = False
+        self.cancelled: Cancelled | None = None  # it is to end
+        self.ended = False  # cancelled while it waited: whoever still has it drops it
         self.context: HandlerContext | None = None
         self.result: str | None = None  # the reply as JSON, for the read side
         self.answer: tuple[type[Message], bytes] | None = None  # the reply encoded, for who waits
         self.error: BaseException | None = None
-        self.extend = None
+        self.extend = self.stop = None
         self.progress: tuple[float | None, str] | None = None  # what its handler has said last
         self._choose()
 
@@ -176,6 +183,8 @@ class Delivery(Work):
         self.error = None
 
     def _prepare(self) -> tuple[Any, Context]:
+        if self.cancelled is not None:
+            raise self.cancelled
         if self.message is None:
             value, content_type = self.record[4], self.envelope.headers.get("content-type")
             self.message = self._desk.codec.decode(value, content_type, self.route.message)
@@ -302,6 +311,10 @@ class HandlerContext(Context):
     @property
     def attempt(self) -> int:
         return self._delivery.attempt
+
+    @property
+    def cancelled(self) -> bool:
+        return self._delivery.cancelled is not None
 
     async def progress(self, fraction: float | None = None, note: str = "") -> None:
         if fraction is not None and not 0 <= fraction <= 1:

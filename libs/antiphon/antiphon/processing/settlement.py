@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from antiphon.broker import Outgoing, Record
-from antiphon.envelope import Envelope
+from antiphon.envelope import Envelope, Redrive
 from antiphon.errors import HandlerTimeout, MessageError, Permanent, RetryAfter, UnknownSchema
 from antiphon.processing.batch import Batch
 from antiphon.processing.committing import Suspicion
-from antiphon.processing.dead_letters import DeadlinePassed, GivenUp, bare_record
+from antiphon.processing.dead_letters import Cancelled, DeadlinePassed, GivenUp, bare_record
 from antiphon.processing.delivery import Delivery, Route
 from antiphon.processing.held import Held, Unjudged
 from antiphon.processing.ledger import entry
@@ -65,23 +65,30 @@ class Settlement:
     def _leave(self, delivery: Delivery, now: float) -> None:
         """It is settled, or waits in the state: its place in flight and its key are free."""
         slice_ = delivery.slice
-        delivery.let_go()
-        self._telling.finish(slice_, delivery.record, now, from_source=delivery.entry is None)
-        slice_.in_flight -= 1
+        self._release(delivery, now)
         following = slice_.queues.finish(delivery.key)
         while following is not None and not self._starts(following, now):
             following = slice_.queues.finish(following.key)
+
+    def _release(self, delivery: Delivery, now: float) -> None:
+        slice_ = delivery.slice
+        delivery.let_go()
+        self._telling.finish(slice_, delivery.record, now, from_source=delivery.entry is None)
+        slice_.leave(delivery)
 
     def _starts(self, delivery: Delivery, now: float) -> bool:
         """Its turn among the records of its key has come; meanwhile it may be a duplicate, or have to queue."""
         slice_, id_ = delivery.slice, delivery.ledger_id
         assert id_ is not None
+        if delivery.ended:
+            return False
         if delivery.entry is None and (id_ in slice_.ledger or id_ in slice_.waiting) and not delivery.generation:
             self.duplicate(slice_, delivery.envelope, id_, now, answered=True)
-            slice_.in_flight -= 1
+            slice_.leave(delivery)
             return False
         if self.waits.behind(delivery, now):
             return False
+        delivery.first = True
         self.ready.append(delivery)
         return True
 
@@ -133,7 +140,8 @@ class Settlement:
         self._telling.finish(slice_, envelope.record, now, from_source=False)
 
     def _give_up(self, slice_: Slice, envelope: Envelope, route: Route | None, error: Exception, now: float) -> None:
-        generation = _generation(envelope)
+        redrive = redrive_or_none(envelope)
+        generation = redrive.generation if redrive is not None else 0
         self._telling.bury(slice_, envelope, error, GivenUp(None, 0, generation), now)
         if generation:
             self._telling.closed(envelope, "redriven", now)
@@ -162,6 +170,9 @@ class Settlement:
             return  # late: the slice has another owner, or has been restored since
         delivery.running = False
         error = delivery.error
+        if error is not None and delivery.cancelled is not None:
+            self._settle(delivery, "cancelled", delivery.cancelled, now)
+            return
         if error is None:
             self.durations["succeeded", delivery.handler.name].append(now - delivery.started)
             self._succeeded(delivery, now)
@@ -206,7 +217,7 @@ class Settlement:
         """For good: the next handler of the same event still has its own chance."""
         name = delivery.handler.name
         given_up = GivenUp(name, delivery.attempt, delivery.generation)
-        self._telling.bury(delivery.slice, delivery.envelope, error, given_up, now)
+        delivery.outputs.append(self._telling.dead_letter(delivery.envelope, error, given_up, now))
         delivery.given_up += (name,)
         if delivery.next_handler():
             self.ready.append(delivery)
@@ -223,6 +234,16 @@ class Settlement:
         delivery.started = delivery.first_tried = now
         self._settle(delivery, "timed_out", late, now)
 
+    def cancel(self, delivery: Delivery, why: Cancelled, now: float) -> None:
+        """It is to end: at once if no handler has it, else as soon as its handler gives in."""
+        delivery.cancelled = why
+        if delivery.running:
+            if delivery.stop is not None:
+                delivery.stop()
+            return
+        delivery.ended = True
+        self._settle(delivery, "cancelled", why, now)
+
     def _settle(self, delivery: Delivery, status: str, error: BaseException | None, now: float) -> None:
         slice_, envelope, route = delivery.slice, delivery.envelope, delivery.route
         self.waits.take_effects(delivery)
@@ -235,7 +256,7 @@ class Settlement:
             self.processed[route.command_name] += 1
             self._telling.ended(slice_, envelope, _end(delivery, status, error), now)
         topic = delivery.record[0]
-        self.ages[topic].append(delivery.first_tried - delivery.record[6] / 1000)
+        self.ages[topic].append((delivery.first_tried or now) - delivery.record[6] / 1000)
         self._telling.count("messages_consumed", topic, route.type_name, status)
         if delivery.generation:
             self._telling.closed(envelope, "redriven", now)
@@ -243,7 +264,10 @@ class Settlement:
             self.waits.ended(delivery)
         if route.message.ordered:
             self.waits.in_order(delivery, now)
-        self._leave(delivery, now)
+        if delivery.first:
+            self._leave(delivery, now)
+        else:
+            self._release(delivery, now)
 
     # -- what waits ----------------------------------------------------------------------------------------------
 
@@ -276,13 +300,12 @@ def _end(delivery: Delivery, status: str, error: BaseException | None) -> End:
     )
 
 
-def _generation(envelope: Envelope) -> int:
-    """Of a redrive; 0 of anything else, and where it cannot be read."""
+def redrive_or_none(envelope: Envelope) -> Redrive | None:
+    """What it says of a redrive; None of anything else, and where it cannot be read."""
     try:
-        redrive = envelope.redrive
+        return envelope.redrive
     except MessageError:
-        return 0
-    return redrive.generation if redrive is not None else 0
+        return None
 
 
 def retry_delay(delivery: Delivery, error: BaseException) -> float | None:

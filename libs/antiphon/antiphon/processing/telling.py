@@ -132,16 +132,17 @@ class Telling:
         self.batch.outputs.append(Outgoing(address.topic, address.partition, answer_key(address), value, headers))
 
     def bury(self, slice_: Slice, envelope: Envelope, error: BaseException, given_up: GivenUp, now: float) -> None:
-        """A dead letter."""
-        fields = dead_letter(envelope, self.identity.service, given_up, failure(error), now)
+        """Its dead letter goes into the batch."""
         self.batch.touch(slice_, now)
-        self.batch.outputs.append(
-            self._outbound.platform(self.names.dead_letters, DeadLetter, envelope.id, fields)._replace(
-                key=envelope.record.key or envelope.id.encode()
-            )
-        )
+        self.batch.outputs.append(self.dead_letter(envelope, error, given_up, now))
+
+    def dead_letter(self, envelope: Envelope, error: BaseException, given_up: GivenUp, now: float) -> Outgoing:
+        """The dead letter of this record."""
+        fields = dead_letter(envelope, self.identity.service, given_up, failure(error), now)
         self.count("dead_letters", envelope.record.topic, fields["failure"]["code"])
         log.warning("dead letter %s from %s: %s", envelope.id, envelope.record[:3], error)
+        letter = self._outbound.platform(self.names.dead_letters, DeadLetter, envelope.id, fields)
+        return letter._replace(key=envelope.record.key or envelope.id.encode())
 
     def closed(self, envelope: Envelope, outcome: str, now: float) -> None:
         """A dead letter has been redriven or discarded by this record."""

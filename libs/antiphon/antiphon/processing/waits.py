@@ -190,7 +190,17 @@ class Waits:
         self._write(delivery, key, 0.0)
         parked.queue.append(key)
         self._telling.finish(slice_, delivery.record, now)
-        slice_.in_flight -= 1
+        slice_.leave(delivery)
+
+    def withdraw(self, delivery: Delivery, now: float) -> None:
+        """It has ended, and is not to come out of the queue any more."""
+        parked, key = delivery.slice.parked.at(place(delivery)), delivery.entry
+        if parked is None or key is None or not key.startswith(QUEUED):
+            return
+        if key in parked.queue:
+            parked.queue.remove(key)
+        elif parked.head is None:  # its turn had come
+            self.closed(delivery.slice, parked, None, now)
 
     def in_order(self, delivery: Delivery, now: float) -> None:
         """It has ended: what queues behind it goes on, or waits from now on if a handler has given up."""
@@ -200,8 +210,12 @@ class Waits:
             parked = slice_.parked.at(place(delivery))
         if delivery.given_up and not delivery.generation:
             self._park(slice_, Parked(place(delivery), head, list(delivery.given_up), now))
-        elif parked is not None and not delivery.given_up:
+        elif parked is not None and not delivery.given_up and (parked.head == head or self._was_next(parked, delivery)):
             self.closed(slice_, parked, delivery.handler.name if delivery.generation else None, now)
+
+    @staticmethod
+    def _was_next(parked: Parked, delivery: Delivery) -> bool:
+        return parked.head is None and delivery.first
 
     def closed(self, slice_: Slice, parked: Parked, handler: str | None, now: float) -> None:
         """What a parked key waited for has ended, or the dead letter of one handler has been dealt with."""
@@ -212,7 +226,8 @@ class Waits:
             return
         slice_.parked.free(parked)
         while parked.overflow and slice_.parked.queued < self._limits.queued:
-            self._queue(parked, parked.overflow.popleft(), now)
+            if not (moved := parked.overflow.popleft()).ended:
+                self._queue(parked, moved, now)
         if parked.queue:
             slice_.keep(parked.key, parked.write())
             self.held.add(slice_, Due(parked.queue.popleft()), now)

@@ -17,6 +17,7 @@ from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
 from antiphon.processing.admission import Admission, routes
 from antiphon.processing.announced import AnnouncedSchemas, announcements
 from antiphon.processing.batch import Commit, Outcome
+from antiphon.processing.cancels import FollowedCancels
 from antiphon.processing.commit import (
     AcknowledgedCommitter,
     Committer,
@@ -33,7 +34,7 @@ from antiphon.processing.lag import Lag
 from antiphon.processing.measures import Measures
 from antiphon.processing.options import WorkerOptions, WorkerParts
 from antiphon.processing.outbound import Outbound
-from antiphon.processing.ownership import Slices
+from antiphon.processing.ownership import SliceIntakes, Slices
 from antiphon.processing.pausing import Pausing
 from antiphon.processing.restore import slice_topics
 from antiphon.processing.settlement import Settlement
@@ -79,7 +80,11 @@ class Worker:
         self._control_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
         self._control = FollowedControl(names.control, self._admin, self._control_read)
         self._pausing = Pausing(app, names, self._sources, options.in_flight)
-        self._slices = Slices(topics, self._admin, self._restoring, self._sources, options.window)
+        self._cancels_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
+        self._cancels = FollowedCancels(names.cancels, self._admin, self._cancels_read, parts.codec)
+        self._slices = Slices(
+            topics, self._admin, SliceIntakes(self._restoring, self._sources, self._cancels), options.window
+        )
         self._lag = Lag(self._admin, parts.metrics)
         self._committing: Commit | None = None
         self._taken: deque[Record] = deque()  # taken and not admitted
@@ -129,6 +134,8 @@ class Worker:
         try:
             self._schemas.step()
             self._follow_control()
+            for slice_, message_id in self._cancels.step():
+                self._admission.cancel(slice_, message_id, self.last_turn)
             if self._committer.prepared and self._control.caught_up:
                 self._slices.restore(self._started)
             elif not self._committer.prepared:
@@ -139,7 +146,8 @@ class Worker:
             log.warning("%s: it is read from its start again", lost)
             self._schemas.again(lost.topic)
             self._control.again(lost.topic)
-            self._again([number for number in self._slices.restoring_from(lost.topic) if number == lost.partition])
+            if lost.topic == self._cancels.topic or lost.partition in self._slices.restoring_from(lost.topic):
+                self._again({lost.partition} & self._slices.owned.keys())
         except BrokerError as error:
             log.warning("reading failed and is tried again: %s", error)
 
@@ -266,7 +274,7 @@ class Worker:
         ready = self._pausing.sort(ready)
         start: list[Delivery] = []
         for delivery in ready:
-            if delivery.slice.phase is not Phase.SERVING or (self._draining and not delivery.step):
+            if delivery.slice.phase is not Phase.SERVING or (self._draining and not delivery.step) or delivery.ended:
                 continue  # not begun: another owner will find it where it lies
             if delivery.deadline is not None and now > delivery.deadline and not delivery.attempt:
                 self._settlement.expire(delivery, now)
@@ -333,6 +341,8 @@ class Worker:
         for slice_ in starting:
             self._slices.serve(slice_)
             self._settlement.waits.awaken(slice_)
+            for message_id in list(slice_.cancelled):
+                self._admission.cancel(slice_, message_id, self.last_turn)
             self._measures.restored(self._parts.clock.now() - slice_.since)
 
     def _again(self, numbers: Collection[int]) -> None:
@@ -447,7 +457,7 @@ class Worker:
         except BrokerError as error:
             log.warning("the group could not be left: %s", error)
         ended = self._parts.executor.close(timeout)
-        for intake in (self._sources, self._restoring, self._schemas_read, self._control_read):
+        for intake in (self._sources, self._restoring, self._schemas_read, self._control_read, self._cancels_read):
             intake.close()
         self._beat(self._parts.clock.now(), stopped=True)
         self._sightings.close()
