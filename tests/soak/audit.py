@@ -10,7 +10,7 @@ from antiphon import Command, Event
 from antiphon.broker import Record
 from antiphon.envelope import Envelope
 from antiphon.errors import MessageError
-from antiphon.lifecycle import CommandSettled
+from antiphon.lifecycle import CancelRequested, CommandSettled
 from antiphon.messages import Message
 from antiphon.topics import partition_of
 from tests.integration.auditor import Auditor, Found
@@ -73,8 +73,9 @@ class SoakAuditor(Auditor):
         names = cluster.names
         self._stages = {names.commands("orders"): ORDERS, names.commands("payments"): PAYMENTS}
         self._charges = names.events(CardCharged.family)
+        self._cancels = names.cancels
         effects = tuple(kind for stage in STAGES for kind in stage.effects)
-        super().__init__(cluster, effects, (*self._stages, names.replies))
+        super().__init__(cluster, effects, (*self._stages, names.replies, names.cancels))
         self.accepted: dict[str, Accepted] = {}
         self.order: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(
             dict
@@ -82,6 +83,7 @@ class SoakAuditor(Auditor):
         self.records: Counter[str] = Counter()  # id -> records on command topics, forwarded ones apart
         self.forwarded: Counter[str] = Counter()
         self.with_deadline: set[str] = set()
+        self.to_cancel: set[str] = set()
         self.asked: defaultdict[bytes, list[str]] = defaultdict(list)  # token -> ids
         self.answers: Counter[bytes] = Counter()
         self.places: set[tuple[int, int]] = set()  # of the orders' command topic
@@ -104,6 +106,9 @@ class SoakAuditor(Auditor):
             self._accept(stage, record)
         elif record.topic == self._cluster.names.replies:
             self.answers[Envelope(record).headers.get("ce_replytoken", b"")] += 1
+        elif record.topic == self._cancels:
+            asked = self._cluster.codec.decode(record.value, b"application/json", CancelRequested)
+            self.to_cancel.add(asked.command_id)
         else:
             if record.topic == self._charges:
                 self.last[record.topic, record.partition] = record.offset

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import random
@@ -13,6 +14,8 @@ from typing import Any, NamedTuple, TextIO
 import fastavro
 from confluent_kafka import KafkaError, Message, Producer
 
+from antiphon.lifecycle import CancelRequested
+from antiphon.topics import partition_of
 from tests.integration.foreign_client import MAGIC
 from tests.soak.apps import drawn
 
@@ -43,7 +46,6 @@ class _Sent(NamedTuple):
     key: str | None
     value: bytes
     headers: dict[str, str | bytes | None]
-    broken: bool
 
 
 class ForeignSender:
@@ -54,6 +56,7 @@ class ForeignSender:
     ) -> None:
         self._producer = Producer({"bootstrap.servers": options.bootstrap})
         self._topic = f"{options.prefix}commands.orders"
+        self._cancels, self._partitions = f"{options.prefix}cancels", options.partitions
         self._replies = f"{options.prefix}replies/{REPLIES}".encode()
         self._dice, self._accepted, self._counts = dice, accepted, counts
         self._sent: deque[_Sent] = deque(maxlen=200)
@@ -72,8 +75,22 @@ class ForeignSender:
             return
         if repeated:
             self._counts["repeated by strangers"] += 1
-        elif "ce_id" in sent.headers and not sent.broken:  # of broken ones each record is a dead letter
+        elif "ce_id" in sent.headers:
             self._sent.append(sent)
+
+    def cancel(self, command_id: str, customer: str) -> None:
+        """Ask for the end of a command of this customer's, as a gateway does."""
+        asked = CancelRequested(
+            command_id=command_id, service="orders", requested_by="soak", requested_at=datetime.now(UTC)
+        )
+        headers: dict[str, str | bytes | None] = {
+            "ce_type": CancelRequested.type_name().encode(),
+            "content-type": b"application/json",
+        }
+        key, value = customer.encode(), asked.model_dump_json().encode()
+        with contextlib.suppress(BufferError):  # nothing is promised of one that was not stored
+            self._producer.produce(self._cancels, value, key, partition_of(key, self._partitions), headers=headers)
+            self._counts["cancels"] += 1
 
     def poll(self) -> None:
         """Hear of acknowledgements."""
@@ -103,10 +120,9 @@ class ForeignSender:
             value = json.dumps(fields).encode()
         else:
             value = _encoded(SCHEMAS[name], fields)
-        broken = dice.random() < 0.01
-        return _Sent(
-            None if dice.random() < 0.33 else customer, value[: len(value) // 2] if broken else value, headers, broken
-        )
+        if dice.random() < 0.01:
+            value = value[: len(value) // 2]
+        return _Sent(None if dice.random() < 0.33 else customer, value, headers)
 
     def _acknowledged(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:

@@ -70,11 +70,13 @@ class Judge:
         for id_ in self._auditor.closed.keys() - self._auditor.accepted.keys():
             yield Violation(WRONG, f"message {id_}", "has come to an end and is not in the log")
 
-    def _expected(self, id_: str, accepted: Accepted) -> tuple[str, ...]:
-        usual = "failed" if accepted.conduct in FAILING else "completed"
-        if accepted.conduct == BROKEN:
-            return ("dead_lettered",)
-        return (usual, "timed_out") if id_ in self._auditor.with_deadline else (usual,)
+    def _expected(self, id_: str, accepted: Accepted) -> set[str]:
+        auditor = self._auditor
+        usual = (
+            "dead_lettered" if accepted.conduct == BROKEN else "failed" if accepted.conduct in FAILING else "completed"
+        )
+        late = {"timed_out"} if id_ in auditor.with_deadline else set()
+        return {usual} | late | ({"cancelled"} if id_ in auditor.to_cancel else set())
 
     def _completed(self, id_: str, accepted: Accepted) -> bool:
         return accepted.stage is CLOSINGS or self._auditor.settled[id_][0].status == "completed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 from uuid import UUID
@@ -19,14 +20,21 @@ AT_ONCE = 3000
 PATIENCE = "60s"  # of whoever waits for an answer
 
 
+Asked = PlaceOrder | AmendOrder | ReserveItem
+Cancel = Callable[[str, str], None]  # a command's id, and its customer
+
+
 class OwnSender:
     """Each command in a task of its own; what the cluster has not acknowledged is neither counted nor sent again."""
 
-    def __init__(self, client: Client, dice: random.Random, accepted: TextIO, counts: Counter[str]) -> None:
+    def __init__(
+        self, client: Client, dice: random.Random, accepted: TextIO, counts: Counter[str], cancel: Cancel
+    ) -> None:
+        self._cancel = cancel
         self._client, self._dice, self._accepted, self._counts = client, dice, accepted, counts
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
-        self._sent: deque[tuple[UUID, Command[Any]]] = deque(maxlen=500)
+        self._sent: deque[tuple[UUID, Asked]] = deque(maxlen=500)
 
     def send(self) -> None:
         """Begin to send one; nothing while too many are under way already, as when the cluster is away."""
@@ -67,10 +75,13 @@ class OwnSender:
             else:
                 await self._submit(id_, command, SubmitOptions(command_id=id_))
                 self._sent.append((id_, command))
+                if how > 0.96:
+                    await asyncio.sleep(dice.choice((0, 0.3, 2)))
+                    self._cancel(str(id_), command.customer)
         except BrokerError:
             self._counts["not acknowledged"] += 1
 
-    def _command(self) -> Command[Any]:
+    def _command(self) -> Asked:
         dice = self._dice
         amount = dice.randrange(1, 1000)
         if dice.random() < 0.15:
@@ -81,15 +92,16 @@ class OwnSender:
             return PlaceOrder(customer=customer, amount=amount, conduct=drawn(dice))
         return AmendOrder(customer=customer, amount=amount, conduct=drawn(dice))
 
-    async def _submit(self, id_: UUID, command: Command[Any], options: SubmitOptions) -> None:
+    async def _submit(self, id_: UUID, command: Asked, options: SubmitOptions) -> None:
         await self._client.submit(command, options)
         self._counts["sent by our client"] += 1
         print("id", id_, file=self._accepted)
 
-    async def _request(self, id_: UUID, command: Command[Any]) -> None:
+    async def _request(self, id_: UUID, command: Asked) -> None:
         try:
-            answer = await self._client.request(command, timeout=PATIENCE, options=SubmitOptions(command_id=id_))
-            right = answer.customer == command.customer  # type: ignore[attr-defined]
+            asked: Command[Any] = command
+            answer = await self._client.request(asked, timeout=PATIENCE, options=SubmitOptions(command_id=id_))
+            right = answer.customer == command.customer
             self._counts["answered" if right else "answered wrongly"] += 1
         except CommandFailed as failure:
             self._counts["answered" if failure.error_class else "without an answer in time"] += 1

@@ -83,7 +83,7 @@ def _figures(outcome: Outcome) -> Table:
         (messages["orders"], "commands to orders"),
         (messages["payments"], "commands from orders to payments"),
         (messages["closings"], "events from payments to orders"),
-        *((messages[status], status) for status in ("completed", "failed", "timed_out", "dead_lettered")),
+        *((messages[status], status) for status in ("completed", "failed", "timed_out", "cancelled", "dead_lettered")),
         (messages["dead letters"], "dead letters"),
         (messages["answers"], "answers"),
         (messages["repeats"], "records that repeated an id"),

@@ -63,7 +63,7 @@ async def send(options: argparse.Namespace, steering: Steering, accepted: TextIO
     foreign = ForeignSender(options, random.Random(options.seed), accepted, counts)
     parts = ClientParts(catalogue, AvroCodec(), SystemClock())
     async with KafkaClient(parts, KafkaClientOptions(options.bootstrap, "soak")) as client:
-        own = OwnSender(client, random.Random(options.seed + 1), accepted, counts)
+        own = OwnSender(client, random.Random(options.seed + 1), accepted, counts, foreign.cancel)
         dice, due = random.Random(options.seed + 2), 0.0
         while not steering.stop:
             due += 0 if steering.held else options.rate * TICK
