@@ -55,7 +55,7 @@ class Judge:
     def _ends(self) -> Iterator[Violation]:
         """Every accepted message has come to one end, the right one."""
         for id_, accepted in self._auditor.accepted.items():
-            ends = self._auditor.closed[id_]
+            ends = self._auditor.closed.get(id_, 0)
             what = f"{accepted.stage.name} message {id_}"
             if ends != 1:
                 verdict = DOUBLED if ends else STUCK if self._stuck else LOST
@@ -64,11 +64,11 @@ class Judge:
                 (settled,) = self._auditor.settled[id_]
                 if settled.status not in self._expected(id_, accepted):
                     yield Violation(WRONG, what, f"({accepted.conduct}) ended {settled.status}: {settled.failure}")
-            effects = len(self._auditor.effects[id_])
+            effects = len(self._auditor.effects.get(id_, ()))
             if ends == 1 and effects != self._completed(id_, accepted):
                 yield Violation(DOUBLED if effects else LOST, what, f"({accepted.conduct}) has {effects} events")
-        for id_ in self._auditor.closed.keys() - self._auditor.accepted.keys():
-            yield Violation(WRONG, f"message {id_}", "has come to an end and is not in the log")
+        for id_ in (self._auditor.closed.keys() | self._auditor.effects.keys()) - self._auditor.accepted.keys():
+            yield Violation(WRONG, f"message {id_}", "has come to an end or had effects, and is not in the log")
 
     def _expected(self, id_: str, accepted: Accepted) -> set[str]:
         auditor = self._auditor
@@ -127,7 +127,7 @@ class Judge:
         What was tried again or had its time may come later, unless its class is `ordered`.
         """
         for (stage, key), ids in self._auditor.order.items():
-            effects = self._auditor.effects_of.get((stage, key), [])
+            effects = self._known_effects(stage, key)
             strict = stage == "orders" and key.startswith(REGULAR)
             causes = [found.cause for found in effects if strict or self._keeps_its_place(found.cause)]
             expected = [id_ for id_ in ids if self._auditor.effects.get(id_) and (strict or self._keeps_its_place(id_))]
@@ -141,6 +141,10 @@ class Judge:
                     how = f"event {position}, of {found.cause}, says {told}; {(position, total)} was due"
                     yield Violation(DOUBLED if told > (position, total) else LOST, f"{stage} of {key}", how)
                     break
+
+    def _known_effects(self, stage: str, key: str) -> list[Found]:
+        """As they lie in the log; those of a message that nobody has sent are told of elsewhere."""
+        return [each for each in self._auditor.effects_of.get((stage, key), ()) if each.cause in self._auditor.accepted]
 
     def _keeps_its_place(self, id_: str) -> bool:
         accepted = self._auditor.accepted[id_]
@@ -167,7 +171,7 @@ class Judge:
         """The state of each key counts what has taken effect."""
         stages = {stage.name: stage for stage in STAGES}
         for name, key in self._auditor.order.keys() | self._auditor.effects_of.keys():
-            yield from self._state(stages[name], key, self._auditor.effects_of.get((name, key), []))
+            yield from self._state(stages[name], key, self._known_effects(name, key))
 
     def _state(self, stage: Stage, key: str, effects: list[Found]) -> Iterator[Violation]:
         entry = kept_key(stage.tally, key.encode())
