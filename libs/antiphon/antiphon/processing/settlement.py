@@ -11,6 +11,7 @@ from antiphon.processing.batch import Batch
 from antiphon.processing.committing import Suspicion
 from antiphon.processing.dead_letters import Cancelled, DeadlinePassed, GivenUp, bare_record
 from antiphon.processing.delivery import Delivery, Route
+from antiphon.processing.effects import Effects, awaken_effects, forget_effects
 from antiphon.processing.held import Held, Unjudged
 from antiphon.processing.ledger import entry
 from antiphon.processing.outbound import Outbound
@@ -36,6 +37,7 @@ class Settlement:
         self._names = outbound.names
         self._telling = Telling(identity, outbound)
         self.waits = Waits(self._telling, suspicion, limits)
+        self.once = Effects(self._telling, outbound.limit).once
         self.ages: defaultdict[str, list[float]] = defaultdict(list)  # topic -> seconds from record to settlement
         self.durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # outcome, handler -> seconds
         self.processed: Counter[str] = Counter()  # commands settled since the start, by the name of their type
@@ -55,6 +57,11 @@ class Settlement:
     def held(self) -> Held:
         """What waits for a time."""
         return self.waits.held
+
+    def awaken(self, slice_: Slice) -> None:
+        """It is served from now on."""
+        self.waits.awaken(slice_)
+        awaken_effects(slice_)
 
     def take_batch(self) -> Batch:
         """The batch as filled so far; a new one begins."""
@@ -262,6 +269,8 @@ class Settlement:
             self._telling.closed(envelope, "redriven", now)
         if delivery.entry is not None:
             self.waits.ended(delivery)
+        if slice_.effects:
+            forget_effects(delivery)
         if route.message.ordered:
             self.waits.in_order(delivery, now)
         if delivery.first:
