@@ -10,13 +10,13 @@ from typing import NamedTuple, Self
 
 from antiphon.broker import Partition, ReaderOptions, Record
 from antiphon.envelope import Envelope
-from antiphon.lifecycle import CommandHasFailed, CommandSettled, DeadLetter
+from antiphon.lifecycle import CommandHasFailed, CommandSettled, DeadLetter, DeadLetterClosed
 from antiphon.messages import Event, Message
 from antiphon.processing.state import kept_key
 from tests.integration.apps import Account, Deposited, Noted, Reminded
 from tests.integration.cluster import PARTITIONS, Cluster, Sent
 
-PLATFORM: tuple[type[Message], ...] = (CommandHasFailed, CommandSettled, DeadLetter)
+PLATFORM: tuple[type[Message], ...] = (CommandHasFailed, CommandSettled, DeadLetter, DeadLetterClosed)
 EFFECTS: tuple[type[Event], ...] = (Deposited, Noted, Reminded)
 
 
@@ -74,7 +74,7 @@ class Auditor:
             self.settled[message.command_id].append(message)
         elif isinstance(message, DeadLetter):
             self.dead_letters.append(message)
-        elif isinstance(message, Event):
+        elif isinstance(message, Event) and not isinstance(message, DeadLetterClosed):
             found = Found(envelope.causation_id or "", envelope.id, envelope.record.partition, message)
             self.events[type(message)].append(found)
 

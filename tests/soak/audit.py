@@ -10,7 +10,7 @@ from antiphon import Command, Event
 from antiphon.broker import Record
 from antiphon.envelope import Envelope
 from antiphon.errors import MessageError
-from antiphon.lifecycle import CancelRequested, CommandSettled
+from antiphon.lifecycle import CancelRequested, CommandSettled, DeadLetter, DeadLetterClosed
 from antiphon.messages import Message
 from antiphon.topics import partition_of
 from tests.integration.auditor import Auditor, Found
@@ -92,6 +92,8 @@ class SoakAuditor(Auditor):
         self.effects_of: defaultdict[tuple[str, str], list[Found]] = defaultdict(list)  # stage and key -> as they lie
         self.closed: Counter[str] = Counter()  # id -> how often it has come to an end
         self.open: set[str] = set()
+        self.given_up: set[tuple[str, int]] = set()  # id and generation of `ordered` ones whose key is parked for them
+        self.dead_letters_closed: defaultdict[tuple[str, int], list[str]] = defaultdict(list)  # the same -> outcomes
         self.unpaid: set[str] = set()  # completed orders whose command to `payments` is not written yet
         self._paid: set[str] = set()
         self.sent_at: dict[str, float] = {}  # id of a command to `payments` -> when it was written
@@ -118,6 +120,8 @@ class SoakAuditor(Auditor):
         envelope = Envelope(record)
         id_ = envelope.id
         self.last[record.topic, record.partition] = record.offset
+        if envelope.redrive is not None:
+            return
         if stage is ORDERS:
             self.places.add((record.partition, record.offset))
         elif envelope.causation_id is not None:
@@ -154,11 +158,18 @@ class SoakAuditor(Auditor):
     def _take(self, envelope: Envelope, message: Message) -> None:
         super()._take(envelope, message)
         if isinstance(message, CommandSettled):
-            self._close(message.command_id)
+            if not message.generation:
+                self._close(message.command_id)
             if (message.service, message.status) == (ORDERS.service, "completed"):
                 self.unpaid |= {message.command_id} - self._paid
         elif isinstance(message, OrderClosed):
             self._close(envelope.causation_id or "")
+        elif isinstance(message, DeadLetter) and message.message_type == ReserveItem.type_name():
+            self.given_up |= {(message.message_id, message.generation)} - self.dead_letters_closed.keys()
+        elif isinstance(message, DeadLetterClosed):
+            case = message.message_id, message.generation
+            self.dead_letters_closed[case].append(message.outcome)
+            self.given_up.discard(case)
         elif isinstance(message, CardCharged | CardRefunded):
             event = Accepted(CLOSINGS, message.customer, message.amount, "quick", envelope.causation_id)
             self._open(envelope.id, event, envelope.record.partition)
@@ -177,7 +188,7 @@ class SoakAuditor(Auditor):
     @property
     def at_rest(self) -> bool:
         """Whether all that is known to have been accepted has ended, with what follows from it."""
-        return not self.open and not self.unpaid
+        return not self.open and not self.unpaid and not self.given_up
 
     def look(self) -> None:
         """Let time pass: without progress, if something is open."""

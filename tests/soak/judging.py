@@ -13,11 +13,12 @@ from antiphon.processing.parking import PARKED
 from antiphon.processing.state import PROGRESS, kept_key, read_progress
 from tests.integration.auditor import Found
 from tests.integration.cluster import PARTITIONS, Cluster
-from tests.soak.apps import FAILING, REGULAR, RETRIED, Tally
+from tests.soak.apps import FAILING, REGULAR, RETRIED, ReserveItem, Tally
 from tests.soak.audit import BROKEN, CLOSINGS, ORDERS, STAGES, Accepted, SoakAuditor, Stage
 from tests.soak.load import Acknowledged
 
 LOST, DOUBLED, STUCK, DISORDERED, WRONG = "lost", "doubled", "stuck", "out of order", "wrong"
+ORDERED = ReserveItem.type_name()
 CLOCK = 0.002  # seconds: timestamps of records have milliseconds
 VERDICTS = (LOST, DOUBLED, STUCK, DISORDERED, WRONG)
 
@@ -40,7 +41,14 @@ class Judge:
 
     def violations(self) -> list[Violation]:
         """All of them."""
-        found = [*self._acknowledgements(), *self._ends(), *self._outputs(), *self._answers(), *self._failures()]
+        found = [
+            *self._acknowledgements(),
+            *self._ends(),
+            *self._outputs(),
+            *self._answers(),
+            *self._failures(),
+            *self._redrives(),
+        ]
         return [*found, *self._order(), *self._times(), *self._states(), *self._stuck]
 
     # -- one promise each ------------------------------------------------------------------------------------------
@@ -61,7 +69,7 @@ class Judge:
                 verdict = DOUBLED if ends else STUCK if self._stuck else LOST
                 yield Violation(verdict, what, f"({accepted.conduct}) has come to an end {ends} times")
             elif accepted.stage is not CLOSINGS:
-                (settled,) = self._auditor.settled[id_]
+                settled = self._auditor.settled[id_][0]
                 if settled.status not in self._expected(id_, accepted):
                     yield Violation(WRONG, what, f"({accepted.conduct}) ended {settled.status}: {settled.failure}")
             effects = len(self._auditor.effects.get(id_, ()))
@@ -79,7 +87,9 @@ class Judge:
         return {usual} | late | ({"cancelled"} if id_ in auditor.to_cancel else set())
 
     def _completed(self, id_: str, accepted: Accepted) -> bool:
-        return accepted.stage is CLOSINGS or self._auditor.settled[id_][0].status == "completed"
+        return accepted.stage is CLOSINGS or any(
+            settled.status == "completed" for settled in self._auditor.settled[id_]
+        )
 
     def _outputs(self) -> Iterator[Violation]:
         """Every order that was completed has led to one command to `payments`, written once."""
@@ -114,12 +124,25 @@ class Judge:
             if isinstance(found.event, CommandHasFailed)
         )
         for id_, ends in self._auditor.settled.items():
-            status = ends[0].status
-            wanted = int(status in ("failed", "dead_lettered")), int(status != "completed")
+            statuses = [end.status for end in ends]
+            wanted = sum(s in ("failed", "dead_lettered") for s in statuses), sum(s != "completed" for s in statuses)
             if (letters[id_], events[id_]) != wanted:
-                how = f"ended {status} with {letters[id_]} dead letters and {events[id_]} failure events"
+                how = f"ended {statuses} with {letters[id_]} dead letters and {events[id_]} failure events"
                 verdict = DOUBLED if letters[id_] > wanted[0] or events[id_] > wanted[1] else LOST
                 yield Violation(verdict, f"message {id_}", how)
+
+    def _redrives(self) -> Iterator[Violation]:
+        """Every dead letter of an `ordered` command was dealt with once, and led to one end if it was redriven."""
+        auditor = self._auditor
+        ends = Counter((id_, end.generation) for id_, found in auditor.settled.items() for end in found)
+        letters = {(each.message_id, each.generation) for each in auditor.dead_letters if each.message_type == ORDERED}
+        for id_, generation in letters | auditor.dead_letters_closed.keys():
+            outcomes = auditor.dead_letters_closed.get((id_, generation), [])
+            again = ends[id_, generation + 1]
+            if len(outcomes) != 1 or again != outcomes.count("redriven"):
+                verdict = STUCK if not outcomes else DOUBLED if len(outcomes) > 1 or again > 1 else LOST
+                how = f"was closed as {outcomes}, after which the command ended {again} times"
+                yield Violation(verdict, f"dead letter {generation} of {id_}", how)
 
     def _order(self) -> Iterator[Violation]:
         """Of each key, messages take effect in the order in which they lie in the log, each counted once.

@@ -85,6 +85,8 @@ def _figures(outcome: Outcome) -> Table:
         (messages["closings"], "events from payments to orders"),
         *((messages[status], status) for status in ("completed", "failed", "timed_out", "cancelled", "dead_lettered")),
         (messages["dead letters"], "dead letters"),
+        (messages["dead letters redriven"], "of them were redriven"),
+        (messages["dead letters discarded"], "of them were discarded"),
         (messages["answers"], "answers"),
         (messages["repeats"], "records that repeated an id"),
         (messages["records sent on"], "records sent on to their partition"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from tests.soak.apps import CardCharged, OrderClosed, OrderPlaced
 from tests.soak.audit import SoakAuditor
 from tests.soak.judging import STUCK, WRONG, Judge, Violation
 from tests.soak.load import Load
+from tests.soak.operator import Operator
 from tests.soak.replicas import Replicas
 from tests.soak.torturer import Blow, Torturer
 
@@ -23,7 +24,7 @@ APPS = ("tests.soak.apps:orders", "tests.soak.apps:payments")
 FAMILIES = (OrderPlaced.family, CardCharged.family, OrderClosed.family)
 SETTLING = 150.0  # seconds for all that is left when the load has ended
 BLOWS = 7  # a minute, at least
-EVERY = 5.5  # seconds between two blows
+EVERY = 4.0  # seconds between two blows, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +73,21 @@ class Soak:
             replicas = Replicas(cluster, auditor, runs)
             load = stack.enter_context(Load(cluster, options.directory, options.seed, options.rate))
             torturer = Torturer(options.seed, EVERY, kafka, replicas, auditor, load)
-            outcome = self._tortured(torturer, replicas, auditor, load)
+            operator = stack.enter_context(closing(Operator(cluster, auditor, options.seed)))
+            outcome = self._tortured(torturer, operator, replicas, auditor, load)
             outcome.violations += _judged(cluster, auditor, load)
             outcome.messages = _messages(auditor)
             outcome.runs = Counter(handlers_run=len(runs.read()), repeated=len(runs.repeated()))
             outcome.standstill = round(auditor.standstill, 1)
         return outcome
 
-    def _tortured(self, torturer: Torturer, replicas: Replicas, auditor: SoakAuditor, load: Load) -> Outcome:
+    def _tortured(
+        self, torturer: Torturer, operator: Operator, replicas: Replicas, auditor: SoakAuditor, load: Load
+    ) -> Outcome:
         def turn() -> None:
             auditor.read(0.02)
             auditor.look()
+            operator.step()
             replicas.supervise()
             self._tell(torturer, auditor)
 
@@ -152,5 +157,7 @@ def _messages(auditor: SoakAuditor) -> Counter[str]:
     found["repeats"] = sum(count - 1 for count in auditor.records.values())
     found["answers"] = auditor.answers.total()
     found["dead letters"] = len(auditor.dead_letters)
+    outcomes = Counter(outcome for found_ in auditor.dead_letters_closed.values() for outcome in found_)
+    found.update({f"dead letters {outcome}": count for outcome, count in outcomes.items()})
     found["open"] = len(auditor.open)
     return found

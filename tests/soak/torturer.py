@@ -53,6 +53,7 @@ class Torturer:
         self._kafka, self._replicas, self._auditor, self._load = kafka, replicas, auditor, load
         self._started = time.monotonic()
         self._surged = 0.0
+        self._struck = self._started
         self._open: list[_Open] = []
         self._undertakings: list[Steps] = [self._main()]
         self._done = False
@@ -89,12 +90,16 @@ class Torturer:
             JOIN: self._join,
             BROKER: self._kill_broker,
         }
-        yield from self._pause(self._every)
-        for number, kind in enumerate(self._deal(), 1):
+        for kind in self._deal():
+            yield from self._until(self._is_time)
             if self._done:
                 return
             yield from acts[kind]()
-            yield from self._until(lambda due=number: self._elapsed > self._every * (due + 1))  # type: ignore[misc]
+            self._struck = time.monotonic()
+
+    def _is_time(self) -> bool:
+        """Never blow upon blow: whoever takes over must come to commit something, or nothing ever moves."""
+        return time.monotonic() > self._struck + self._every
 
     def _deal(self) -> Iterator[str]:
         while True:

@@ -89,7 +89,9 @@ class Settlement:
         assert id_ is not None
         if delivery.ended:
             return False
-        if delivery.entry is None and (id_ in slice_.ledger or id_ in slice_.waiting) and not delivery.generation:
+        ledger, generation = slice_.ledger, delivery.generation
+        settled = ledger.settled(id_, generation) if generation else id_ in ledger
+        if delivery.entry is None and (settled or id_ in slice_.waiting):
             self.duplicate(slice_, delivery.envelope, id_, now, answered=True)
             slice_.leave(delivery)
             return False
