@@ -54,6 +54,7 @@ class Journal:
     """A file beside Kafka to which every run of a handler adds a line; it tells of runs that left no other trace."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def note(self, message_id: object) -> None:

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 from antiphon import App, Command, Context, Event, Permanent, Retry, RetryAfter, State
@@ -190,14 +191,37 @@ def orders(journal: Journal) -> App:
     return app
 
 
+class Bank:
+    """A file outside of Kafka with a line for every transfer: its idempotency key, and which process asked for it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: Journal | None = None
+
+    def transfer(self, key: str) -> str:
+        """Move money; returns a receipt."""
+        self._file = self._file or Journal(self._path)
+        self._file.note(key)
+        return f"receipt of {key}"
+
+
+def needs_bank(amount: int) -> bool:
+    """Whether a charge has an effect outside: a third of them."""
+    return amount % 3 == 0
+
+
 def payments(journal: Journal) -> App:
     """Moves money, in a coroutine one way and in a thread the other."""
     app = App("payments")
+    bank = Bank(journal.path.with_name("bank"))
 
     @app.command(retry=RETRY)
     async def charge(command: ChargeCard, ctx: Context) -> CardCharged:
         journal.note(ctx.id)
         tally = ctx.state(CardTally)
+        if needs_bank(command.amount):
+            receipt = await ctx.once("transfer", bank.transfer)
+            assert receipt == f"receipt of {ctx.id}/transfer", receipt
         await _work(command.conduct, ctx.attempt)
         tally.add(command.amount)
         return CardCharged(customer=command.customer, amount=command.amount, position=tally.count, total=tally.total)

@@ -31,6 +31,7 @@ from tests.soak.apps import (
     RefundCard,
     ReserveItem,
     Tally,
+    needs_bank,
 )
 
 BROKEN = "broken"  # the conduct of a command that cannot be read
@@ -64,6 +65,7 @@ class Accepted(NamedTuple):
     conduct: str
     cause: str | None
     not_before: float = 0.0  # seconds since 1970: to be started at the earliest, or sent if it came from a service
+    to_bank: bool = False
 
 
 class SoakAuditor(Auditor):
@@ -145,7 +147,8 @@ class SoakAuditor(Auditor):
             return Accepted(stage, "", 0, BROKEN, cause)
         assert isinstance(found, PlaceOrder | AmendOrder | ReserveItem | ChargeCard | RefundCard)
         not_before = found.not_before if isinstance(found, ChargeCard) else envelope.not_before or 0.0
-        return Accepted(stage, found.customer, found.amount, found.conduct, cause, not_before)
+        to_bank = isinstance(found, ChargeCard) and needs_bank(found.amount)
+        return Accepted(stage, found.customer, found.amount, found.conduct, cause, not_before, to_bank)
 
     def _open(self, id_: str, accepted: Accepted, partition: int) -> None:
         if id_ not in self.accepted:

@@ -49,7 +49,7 @@ class Judge:
             *self._failures(),
             *self._redrives(),
         ]
-        return [*found, *self._order(), *self._times(), *self._states(), *self._stuck]
+        return [*found, *self._order(), *self._times(), *self._transfers(), *self._states(), *self._stuck]
 
     # -- one promise each ------------------------------------------------------------------------------------------
 
@@ -189,6 +189,16 @@ class Judge:
             for (partition, key), value in entries.items():
                 if key.startswith((AGENDA, SCHEDULED, QUEUED, PARKED)):
                     yield Violation(STUCK, f"entry {key!r} of {service}, slice {partition}", f"is {value[:200]!r}")
+
+    def _transfers(self) -> Iterator[Violation]:
+        """Every completed charge that needed the bank has been there, under its own key."""
+        path = self._cluster.journal_path.with_name("bank")
+        keys = {line.split()[0] for line in path.read_text().splitlines()} if path.exists() else set()
+        for id_, ends in self._auditor.settled.items():
+            accepted = self._auditor.accepted.get(id_)
+            done = accepted is not None and accepted.to_bank and ends[0].status == "completed"
+            if done and f"{id_}/transfer" not in keys:
+                yield Violation(LOST, f"transfer of {id_}", "is not in the bank's file, and the command completed")
 
     def _states(self) -> Iterator[Violation]:
         """The state of each key counts what has taken effect."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import signal
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -35,6 +35,8 @@ class Replicas:
         self._cluster, self._auditor, self._runs = cluster, auditor, runs
         self._numbers = {service: itertools.count() for service in FIRST}
         self._all: list[Replica] = []
+        self._runs_seen = 0
+        self._hands: defaultdict[int, set[str]] = defaultdict(set)  # process id -> what it has begun, of late
         self.restarts = 0
         self.ended_by_themselves: list[str] = []
         self.stops: Counter[int] = Counter()  # exit code -> how often after SIGTERM
@@ -72,9 +74,13 @@ class Replicas:
 
         Without those whose retries wait in the state: they are in no hands.
         """
-        accepted = self._auditor.accepted
-        started = self._runs.of(replica.running.pid) - self._auditor.closed.keys()
-        return {id_ for id_ in started if id_ not in accepted or accepted[id_].conduct not in LINGERING}
+        runs, accepted, closed = self._runs.read(), self._auditor.accepted, self._auditor.closed
+        for run in runs[self._runs_seen :]:
+            self._hands[run.pid].add(run.message_id)
+        self._runs_seen = len(runs)
+        hand = self._hands[replica.running.pid]
+        hand.difference_update([id_ for id_ in hand if id_ in closed])
+        return {id_ for id_ in hand if id_ not in accepted or accepted[id_].conduct not in LINGERING}
 
     def supervise(self) -> None:
         """See who has ended by itself."""

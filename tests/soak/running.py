@@ -48,6 +48,7 @@ class Outcome:
     load: dict[str, int]
     messages: Counter[str] = field(default_factory=Counter)  # by what became of them
     runs: Counter[str] = field(default_factory=Counter)
+    transfers: Counter[int] = field(default_factory=Counter)  # how often -> how many idempotency keys
     standstill: float = 0.0
     settling: float = 0.0
     violations: list[Violation] = field(default_factory=list)
@@ -78,6 +79,7 @@ class Soak:
             outcome.violations += _judged(cluster, auditor, load)
             outcome.messages = _messages(auditor)
             outcome.runs = Counter(handlers_run=len(runs.read()), repeated=len(runs.repeated()))
+            outcome.transfers = _transfers(cluster.journal_path.with_name("bank"))
             outcome.standstill = round(auditor.standstill, 1)
         return outcome
 
@@ -145,6 +147,11 @@ def _judged(cluster: Cluster, auditor: SoakAuditor, load: Load) -> list[Violatio
     except AssertionError as error:
         return [Violation(STUCK, "the log", f"{error}: a transaction is open")]
     return Judge(cluster, auditor, load.acknowledged()).violations()
+
+
+def _transfers(bank: Path) -> Counter[int]:
+    lines = bank.read_text().splitlines() if bank.exists() else []
+    return Counter(Counter(line.split()[0] for line in lines).values())
 
 
 def _messages(auditor: SoakAuditor) -> Counter[str]:
