@@ -11,7 +11,7 @@ from antiphon.errors import MessageError, Permanent, UnknownSchema, UnknownType
 from antiphon.messages import Message
 from antiphon.processing.agenda import Waiting, read_waiting
 from antiphon.processing.committing import Suspicion
-from antiphon.processing.dead_letters import BadReplyAddress, Misplaced, NoSuchHandler, OutputRefused, readable
+from antiphon.processing.dead_letters import BadReplyAddress, Crashed, Misplaced, NoSuchHandler, OutputRefused, readable
 from antiphon.processing.delivery import Delivery, Desk, Route
 from antiphon.processing.held import Unjudged
 from antiphon.processing.ledger import entry
@@ -112,6 +112,8 @@ class Admission:
         delivery.key = record.key or b""
         delivery.ledger_id = _ledger_id(envelope, redrive)
         delivery.generation = redrive.generation if redrive is not None else 0
+        if slice_.crashed == delivery.ledger_id:
+            raise _crashed()
         return delivery
 
     def _judge(self, slice_: Slice, record: Record, now: float, since: float | None = None) -> Delivery | None:
@@ -138,16 +140,14 @@ class Admission:
                 self._elsewhere(slice_, envelope, key, now)
                 return None
             delivery.key = key
-            if redrive is None:
-                id_ = delivery.ledger_id = entry(envelope.id)
-                known = id_ in slice_.ledger or id_ in slice_.waiting
-            else:
-                id_ = delivery.ledger_id = _ledger_id(envelope, redrive)
+            id_ = delivery.ledger_id = _ledger_id(envelope, redrive)
+            if redrive is not None:
                 delivery.generation = redrive.generation
-                known = slice_.ledger.settled(id_, redrive.generation) or id_ in slice_.waiting
-            if known:
+            if slice_.knows(id_, delivery.generation):
                 settle.duplicate(slice_, envelope, id_, now, answered=self._may_be_answered(envelope))
                 return None
+            if slice_.crashed == id_:
+                raise _crashed()
             if "ce_correlationid" in headers:
                 _ = envelope.correlation_id
             if "ce_replyto" in headers:
@@ -163,6 +163,7 @@ class Admission:
             less = refused - 1 if isinstance(error, OutputRefused) else refused
             if not self._was_refused(slice_, envelope, now):
                 settle.refuse(slice_, envelope, route, error, now, less)
+                self._set_aside(slice_, envelope, route, now)
             return None
         slice_.admit(delivery)
         if slice_.cancelled and (why := slice_.cancelled.get(envelope.id)) is not None and redrive is None:
@@ -181,6 +182,13 @@ class Admission:
             return True
         slice_.ledger.add_dead(id_, redrive.generation if redrive is not None else 0)
         return False
+
+    def _set_aside(self, slice_: Slice, envelope: Envelope, route: Route | None, now: float) -> None:
+        topic, _, _, key = envelope.record[:4]
+        if key is None or route is None or not route.message.ordered or not self._desk.keeps_state:
+            return
+        if partition_of(key, self._partitions) == slice_.number and redrive_or_none(envelope) is None:
+            self._settlement.waits.set_aside(slice_, (topic, key), entry(envelope.id), now)
 
     def _waits(self, delivery: Delivery, now: float, since: float) -> bool:
         """Whether it is not to be started yet; then it is found again when its time has come."""
@@ -243,6 +251,10 @@ def narrowed(route: Route, redrive: Redrive | None) -> Route:
         names = ", ".join(handler.name for handler in route.handlers)
         raise NoSuchHandler(f"ce_handler is {redrive.handler!r}; {route.type_name} is handled by {names}")
     return Route(route.message, found)
+
+
+def _crashed() -> Crashed:
+    return Crashed("each time it was handled the process ended; look into the log and the memory of the last owners")
 
 
 def _ledger_id(envelope: Envelope, redrive: Redrive | None) -> bytes:

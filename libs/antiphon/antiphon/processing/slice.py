@@ -48,7 +48,14 @@ class Slice:
         self.deliveries: dict[bytes, Delivery] = {}  # the first of each id among them
         self.effects: dict[bytes, set[bytes]] = {}  # of messages that are not settled: the keys of their entries
         self.cancelled: dict[str, Cancelled] = {}  # message ids that somebody wants to end
+        self.ends: dict[str, int] = {}  # of the sources, when it was restored
+        self.wary: dict[str, int] = {}  # after crashes: up to which offset of each source records run one at a time
+        self.crashed: bytes | None = None  # the id of the one that ran when the last owner crashed
         self.changed: dict[bytes, bytes | None] = {}  # entries that the next batch writes
+
+    def knows(self, id_: bytes, generation: int) -> bool:
+        """Whether this message, or this redrive of it, has been settled or waits in the state."""
+        return id_ in self.waiting or self.ledger.settled(id_, generation)
 
     def admit(self, delivery: Delivery) -> None:
         """It takes a place in flight, until it leaves."""
