@@ -168,7 +168,7 @@ class Settlement:
         """A dead letter is closed without another attempt."""
         redrive = envelope.redrive
         assert redrive is not None
-        if slice_.ledger.settled(id_, redrive.generation):
+        if slice_.knows(id_, redrive.generation) or id_ in slice_.deliveries:  # a redrive that came before it counts
             self._telling.count("duplicates_skipped", envelope.record.topic)
         else:
             slice_.ledger.add(id_)
@@ -261,7 +261,10 @@ class Settlement:
 
     def _settle(self, delivery: Delivery, status: str, error: BaseException | None, now: float) -> None:
         slice_, envelope, route = delivery.slice, delivery.envelope, delivery.route
-        self.waits.take_effects(delivery)
+        if delivery.changes or delivery.later:
+            self.waits.take_effects(delivery)
+        else:
+            self.batch.outputs += delivery.outputs
         if self._identity.keeps_state and delivery.ledger_id is not None:
             if error is None:
                 slice_.ledger.add(delivery.ledger_id)
