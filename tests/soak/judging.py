@@ -67,7 +67,10 @@ class Judge:
             what = f"{accepted.stage.name} message {id_}"
             if ends != 1:
                 verdict = DOUBLED if ends else STUCK if self._stuck else LOST
-                yield Violation(verdict, what, f"({accepted.conduct}) has come to an end {ends} times")
+                by = ", ".join(
+                    f"{end.replica} at {end.finished_at:%T.%f}" for end in self._auditor.settled.get(id_, ())
+                )
+                yield Violation(verdict, what, f"({accepted.conduct}) has come to an end {ends} times {by}".rstrip())
             elif accepted.stage is not CLOSINGS:
                 settled = self._auditor.settled[id_][0]
                 if settled.status not in self._expected(id_, accepted):

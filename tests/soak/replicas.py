@@ -38,7 +38,7 @@ class Replicas:
         self._runs_seen = 0
         self._hands: defaultdict[int, set[str]] = defaultdict(set)  # process id -> what it has begun, of late
         self.restarts = 0
-        self.ended_by_themselves: list[str] = []
+        self.misbehaved: list[str] = []  # those that ended although nobody ended them, or did not although somebody did
         self.stops: Counter[int] = Counter()  # exit code -> how often after SIGTERM
         for service, count in FIRST.items():
             for _ in range(count):
@@ -87,7 +87,7 @@ class Replicas:
         for replica in self.at_work():
             if not replica.running.alive:
                 code = replica.running.wait(1)
-                self.ended_by_themselves.append(f"{replica.name} ended with {code}: see {replica.name}.log")
+                self.misbehaved.append(f"{replica.name} ended with {code}: see {replica.name}.log")
                 self.restart(replica, renamed=False)
 
     def terminate(self, replica: Replica) -> None:
@@ -101,6 +101,12 @@ class Replicas:
             return False
         self.stops[replica.running.wait(1)] += 1
         return True
+
+    def note_hanging(self, replica: Replica) -> None:
+        """It does not stop: its log tells where it stands, and it is killed."""
+        replica.running.signal(signal.SIGUSR1)
+        self.misbehaved.append(f"{replica.name} has not stopped 60 s after SIGTERM: see {replica.name}.log")
+        replica.running.kill()
 
     def note_where_threads_stand(self) -> None:
         """In their logs."""

@@ -138,7 +138,7 @@ def _stopped(replicas: Replicas, auditor: SoakAuditor) -> list[Violation]:
         going = [replica for replica in going if not replicas.stopped(replica)]
         auditor.read(0.02)
     found = [Violation(STUCK, replica.name, "has not stopped 60 s after SIGTERM") for replica in going]
-    return found + [Violation(WRONG, "a replica", how) for how in replicas.ended_by_themselves]
+    return found + [Violation(WRONG, "a replica", how) for how in replicas.misbehaved]
 
 
 def _judged(cluster: Cluster, auditor: SoakAuditor, load: Load) -> list[Violation]:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from uuid import UUID, uuid5
 
 import pytest
 
 from antiphon.broker import Record
+from antiphon.lifecycle import CommandSettled, DeadLetterClosed
+from antiphon.messages import Message
 from antiphon.processing.agenda import AGENDA
 from antiphon.processing.state import PROGRESS, kept_key
 from antiphon.topics import TopicNames
 from tests.integration.cluster import Cluster
-from tests.soak.apps import OrderTally, PlaceOrder
+from tests.soak.apps import REGULAR, OrderTally, PlaceOrder, ReserveItem
 from tests.soak.audit import SoakAuditor
 from tests.soak.judging import DISORDERED, DOUBLED, LOST, STUCK, VERDICTS, WRONG, Judge
 from tests.soak.load import Acknowledged
+from tests.soak.operator import Operator
 from tests.soak.running import APPS, FAMILIES
 
 NAMESPACE = UUID("6f0a1ac4-6a0e-4f53-9d0b-5f0e8f7c2d11")
@@ -26,11 +30,12 @@ Entries = dict[tuple[int, bytes], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Mischief:
-    """What the auditor is made to see: of a topic's first record so many copies, or it behind the next of its key;
-    the state changed."""
+    """What the auditor is made to see: of a topic's first record (of this class) so many copies, or it behind the next
+    of its key; the state changed."""
 
     topic: Callable[[TopicNames], str] = lambda names: ""
     copies: int = 1
+    kind: type[Message] | None = None
     late: bool = False
     state: Callable[[Entries], None] = lambda entries: None
 
@@ -49,7 +54,7 @@ class MisledAuditor(SoakAuditor):
             super()._fold(record)
             record, self._kept_back = self._kept_back, None
             super()._fold(record)
-        elif self._done or record.topic != self._topic:
+        elif self._done or not self._concerns(record):
             super()._fold(record)
         elif self._mischief.late:
             self._done, self._kept_back = True, record
@@ -57,6 +62,11 @@ class MisledAuditor(SoakAuditor):
             self._done = True
             for _ in range(self._mischief.copies):
                 super()._fold(record)
+
+    def _concerns(self, record: Record) -> bool:
+        kind = self._mischief.kind
+        of_kind = kind is None or ("ce_type", kind.type_name().encode()) in record.headers
+        return record.topic == self._topic and of_kind
 
     def entries(self, service: str) -> Entries:
         found = super().entries(service)
@@ -75,7 +85,16 @@ def quiet(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clus
             order = PlaceOrder(customer=customer, amount=number, conduct="refusing" if customer == "clara" else "quick")
             asker = {"ce_replyto": f"{cluster.names.replies}/0".encode(), "ce_replytoken": id_.encode()}
             cluster.send(cluster.record(order, customer, id_, **asker))
-        auditor.until(lambda: len(auditor.accepted) > len(_ids()) and auditor.at_rest, "all have ended", 60)
+        reserve = ReserveItem(customer=f"{REGULAR}1", amount=1, conduct="refusing")
+        cluster.send(*(cluster.record(reserve, reserve.customer, str(uuid5(NAMESPACE, name))) for name in "xy"))
+        operator = Operator(cluster, auditor, 1)
+
+        def all_have_ended() -> bool:
+            operator.step()
+            return len(auditor.accepted) > len(_ids()) and auditor.at_rest and len(auditor.dead_letters_closed) > 1
+
+        auditor.until(all_have_ended, "all have ended", 60)
+        operator.close()
         assert [service.stop() for service in services] == [0, 0]
         yield cluster
 
@@ -110,9 +129,11 @@ def _waiting(entries: Entries) -> None:
 
 ORDERS, CHARGES, CLOSINGS = (lambda names, family=family: names.events(family) for family in FAMILIES)
 
+LIFECYCLE = attrgetter("lifecycle")
+
 MISCHIEF: dict[str, tuple[Mischief, str]] = {
-    "an outcome twice": (Mischief(lambda names: names.lifecycle, 2), DOUBLED),
-    "no outcome": (Mischief(lambda names: names.lifecycle, 0), LOST),
+    "an outcome twice": (Mischief(LIFECYCLE, 2, CommandSettled), DOUBLED),
+    "no outcome": (Mischief(LIFECYCLE, 0, CommandSettled), LOST),
     "an event twice": (Mischief(ORDERS, 2), DOUBLED),
     "no event": (Mischief(ORDERS, 0), LOST),
     "events out of order": (Mischief(ORDERS, late=True), DISORDERED),
@@ -126,6 +147,8 @@ MISCHIEF: dict[str, tuple[Mischief, str]] = {
     "no answer": (Mischief(lambda names: names.replies, 0), LOST),
     "a dead letter twice": (Mischief(lambda names: names.dead_letters, 2), DOUBLED),
     "no dead letter": (Mischief(lambda names: names.dead_letters, 0), LOST),
+    "a dead letter dealt with twice": (Mischief(LIFECYCLE, 2, DeadLetterClosed), DOUBLED),
+    "a dead letter that nobody dealt with": (Mischief(LIFECYCLE, 0, DeadLetterClosed), STUCK),
     "counted once too often": (Mischief(state=_recounted(1)), DOUBLED),
     "not counted": (Mischief(state=_recounted(-1)), LOST),
     "a position that stands still": (Mischief(state=_behind), STUCK),
