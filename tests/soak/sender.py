@@ -77,6 +77,7 @@ async def send(options: argparse.Namespace, steering: Steering, accepted: TextIO
             await asyncio.sleep(TICK)
         await own.finish()
         await asyncio.to_thread(foreign.finish)
+        await own.finish_off(options.partitions)
     return counts
 
 
