@@ -27,6 +27,7 @@ def as_json(outcome: Outcome) -> str:
         "blows": [asdict(blow) for blow in outcome.blows],
         "called_off": outcome.called_off,
         "restarts": outcome.restarts,
+        "unclean_stops": outcome.unclean_stops,
         "load": outcome.load,
         "messages": outcome.messages,
         "runs": outcome.runs,
@@ -79,6 +80,7 @@ def _figures(outcome: Outcome) -> Table:
     runs, messages = outcome.runs, outcome.messages
     rows: list[tuple[float, str]] = [
         (outcome.restarts, "replicas started again"),
+        (outcome.unclean_stops, "stopped by SIGTERM without having finished in time"),
         (len(outcome.called_off), "blows called off, since too little was in flight"),
         *((count, what) for what, count in outcome.load.items()),
         (messages["orders"], "commands to orders"),

@@ -49,6 +49,7 @@ class Outcome:
     messages: Counter[str] = field(default_factory=Counter)  # by what became of them
     runs: Counter[str] = field(default_factory=Counter)
     transfers: Counter[int] = field(default_factory=Counter)  # how often -> how many idempotency keys
+    unclean_stops: int = 0
     standstill: float = 0.0
     settling: float = 0.0
     violations: list[Violation] = field(default_factory=list)
@@ -112,6 +113,7 @@ class Soak:
             outcome.load = load.counts()
         if not auditor.at_rest:
             replicas.note_where_threads_stand()
+        outcome.unclean_stops = replicas.unclean_stops
         outcome.violations = _stopped(replicas, auditor)
         return outcome
 
@@ -131,6 +133,7 @@ class Soak:
 
 def _stopped(replicas: Replicas, auditor: SoakAuditor) -> list[Violation]:
     """All of them by SIGTERM; those that do not end well, now or before."""
+    unclean = replicas.unclean_stops
     for replica in replicas:
         replicas.terminate(replica)
     going, until = list(replicas), time.monotonic() + 60
@@ -138,6 +141,9 @@ def _stopped(replicas: Replicas, auditor: SoakAuditor) -> list[Violation]:
         going = [replica for replica in going if not replicas.stopped(replica)]
         auditor.read(0.02)
     found = [Violation(STUCK, replica.name, "has not stopped 60 s after SIGTERM") for replica in going]
+    if replicas.unclean_stops > unclean:
+        how = f"{replicas.unclean_stops - unclean} did not end with 0 although nothing was wrong: see the ends of the logs"
+        found.append(Violation(WRONG, "the last stop", how))
     return found + [Violation(WRONG, "a replica", how) for how in replicas.misbehaved]
 
 
