@@ -6,7 +6,10 @@ import asyncio
 import importlib
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+
+import httpx
 
 from antiphon import App, Command, Context, Event, Permanent, State
 
@@ -39,6 +42,12 @@ class Remind(Command[Reminded], service="reminders", key="account"):
     account: str
     number: int
     amount: int = 1
+
+
+class SendCampaign(Command, service="campaigns", key="name"):
+    name: str
+    sink: str  # URL of the mail server
+    recipients: list[str]
 
 
 class Account(State):
@@ -122,11 +131,31 @@ def reminders(journal: Journal) -> App:
     return app
 
 
+def campaigns(journal: Journal) -> App:
+    """Sends a mail to each of many recipients by HTTP, each as an effect of its own."""
+    app = App("campaigns")
+
+    @app.command(timeout="5m")
+    async def send_campaign(command: SendCampaign, ctx: Context) -> None:
+        journal.note(ctx.id)
+        async with httpx.AsyncClient() as client:
+
+            async def deliver(recipient: str, key: str) -> int:
+                answer = await client.post(command.sink, headers={"Idempotency-Key": key}, content=recipient)
+                return answer.raise_for_status().status_code
+
+            for recipient in command.recipients:
+                await ctx.once(recipient, partial(deliver, recipient))
+
+    return app
+
+
 APPS: Mapping[str, Callable[[Journal], App]] = {
     "accounts": accounts,
     "accounts-with-notes": accounts_with_notes,
     "statements": statements,
     "reminders": reminders,
+    "campaigns": campaigns,
 }
 
 

@@ -18,7 +18,7 @@ from antiphon.executor import Executor
 from antiphon.executors.inline import InlineExecutor
 from antiphon.lifecycle import CommandSettled, DeadLetter
 from antiphon.messages import Command, Event, Message
-from antiphon.metrics import NoMetrics
+from antiphon.metrics import Metrics, NoMetrics
 from antiphon.processing.worker import Worker, WorkerOptions, WorkerParts
 from antiphon.topics import partition_of
 
@@ -40,11 +40,17 @@ class World:
         self.producer = self.broker.producer()
 
     def worker(
-        self, app: App, *, replica: str | None = None, executor: Executor | None = None, **options: Any
+        self,
+        app: App,
+        *,
+        replica: str | None = None,
+        executor: Executor | None = None,
+        metrics: Metrics | None = None,
+        **options: Any,
     ) -> Worker:
         """Another replica of a service."""
         name = replica or f"{app.service}-{next(self._replicas)}"
-        parts = WorkerParts(self.broker, AvroCodec(), self.clock, executor or InlineExecutor(), NoMetrics())
+        parts = WorkerParts(self.broker, AvroCodec(), self.clock, executor or InlineExecutor(), metrics or NoMetrics())
         worker = Worker(app, parts, self.installation, WorkerOptions(replica=name, **options))
         self.workers.append(worker)
         return worker

@@ -3,11 +3,13 @@
 from antiphon.app import App
 from antiphon.client import Client, SubmitOptions
 from antiphon.context import Context, State
+from antiphon.dependency import Dependency
 from antiphon.durations import Duration
 from antiphon.errors import (
     AntiphonError,
     CommandFailed,
     ConfigurationError,
+    DependencyDown,
     InvalidMessage,
     MessageTooLarge,
     Permanent,
@@ -16,6 +18,7 @@ from antiphon.errors import (
 )
 from antiphon.lifecycle import CommandHasFailed
 from antiphon.messages import Command, Event, Message, Reply
+from antiphon.rate import Rate
 from antiphon.retry import Retry
 
 __all__ = [
@@ -31,12 +34,15 @@ __all__ = [
     "CommandHasFailed",
     "ConfigurationError",
     "Context",
+    "Dependency",
+    "DependencyDown",
     "Duration",
     "Event",
     "InvalidMessage",
     "Message",
     "MessageTooLarge",
     "Permanent",
+    "Rate",
     "Reply",
     "Retry",
     "RetryAfter",

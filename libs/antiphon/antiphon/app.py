@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from antiphon.context import Context
 from antiphon.declarations import ControlTable
+from antiphon.dependency import Dependency
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
 from antiphon.messages import Answer, Command, Event, Message
+from antiphon.rate import Rate
 from antiphon.retry import IN_MEMORY, Retry
 from antiphon.topics import bad_name
 
@@ -35,6 +37,8 @@ class Handler:
     retry: Retry
     timeout: float
     start: Start = "now"
+    needs: tuple[Dependency, ...] = ()
+    rate: Rate | None = None
 
     @cached_property
     def name(self) -> str:
@@ -86,23 +90,37 @@ class App:
         self.controls = ControlTable()  # what is declared at run time; its worker keeps it up to date
 
     def command(
-        self, *, retry: Retry = Retry(), timeout: Duration = "60s"
+        self,
+        *,
+        retry: Retry = Retry(),
+        timeout: Duration = "60s",
+        needs: Sequence[Dependency] = (),
+        rate: Rate | None = None,
     ) -> Callable[[CommandHandler[CommandT, OutT]], CommandHandler[CommandT, OutT]]:
-        """Register the one handler of a command; a plain `def` runs in the thread pool."""
+        """Register the one handler of a command; a plain `def` runs in the thread pool.
+
+        It waits, without losing an attempt, while what it `needs` is down, and for its `rate`.
+        """
 
         def register(fn: CommandHandler[CommandT, OutT]) -> CommandHandler[CommandT, OutT]:
-            self.commands.append(Handler(fn, Command, retry, seconds(timeout)))
+            self.commands.append(Handler(fn, Command, retry, seconds(timeout), needs=tuple(needs), rate=rate))
             return fn
 
         return register
 
     def event(
-        self, *, retry: Retry = Retry(), timeout: Duration = "60s", start: Start = "now"
+        self,
+        *,
+        retry: Retry = Retry(),
+        timeout: Duration = "60s",
+        start: Start = "now",
+        needs: Sequence[Dependency] = (),
+        rate: Rate | None = None,
     ) -> Callable[[EventHandler[EventT, DoneT]], EventHandler[EventT, DoneT]]:
         """Register one of any number of handlers of an event; `start` is where a new subscription begins."""
 
         def register(fn: EventHandler[EventT, DoneT]) -> EventHandler[EventT, DoneT]:
-            self.events.append(Handler(fn, Event, retry, seconds(timeout), start))
+            self.events.append(Handler(fn, Event, retry, seconds(timeout), start, tuple(needs), rate))
             return fn
 
         return register
@@ -121,8 +139,18 @@ class App:
                 wrong += self._mistakes(handler)
             except ConfigurationError as error:
                 wrong += error.mistakes
+        wrong += self._ambiguous()
         if wrong:
             raise ConfigurationError(f"{self.service}: {line}" for line in wrong)
+
+    def _ambiguous(self) -> list[str]:
+        """Dependencies of one name that are declared in two ways: there is one breaker for each name."""
+        found: dict[str, set[Dependency]] = {}
+        for handler in (*self.commands, *self.events):
+            for dependency in handler.needs:
+                found.setdefault(dependency.name, set()).add(dependency)
+        twice = [name for name, declared in found.items() if len(declared) > 1]
+        return [f"dependency {name!r} is declared with different figures: declare it once" for name in sorted(twice)]
 
     def _mistakes(self, handler: Handler) -> list[str]:
         message = handler.message

@@ -91,6 +91,8 @@ class ReplicaSeen(Event, family="activity"):
 
     `processed` counts settled commands by type since `started_at`; `in_flight` of `capacity` records are admitted and
     not settled. `paused` are the targets that this replica holds back; `busy` and `done` count by declared processor.
+    `breakers` has the state of each dependency whose breaker is not closed. `backlog` commands of its slices are not
+    settled, in the log or in memory; `settled_per_second` is how fast it has been of late.
     """
 
     service: str
@@ -105,6 +107,9 @@ class ReplicaSeen(Event, family="activity"):
     paused: list[str]
     busy: dict[str, int] = Field(default={})
     done: dict[str, int] = Field(default={})
+    breakers: dict[str, str] = Field(default={})
+    backlog: int = 0
+    settled_per_second: float = 0.0
 
 
 class DeclaredCompleted(Reply):

@@ -176,6 +176,10 @@ class Delivery(Work):
         self._choose()
         return True
 
+    def overdue(self, now: float) -> bool:
+        """Whether it may no longer be started: its deadline has passed before its first attempt."""
+        return self.deadline is not None and now > self.deadline and not self.attempt
+
     def begin(self, now: float) -> None:
         """Another attempt starts at this time (seconds since 1970)."""
         self.attempt += 1

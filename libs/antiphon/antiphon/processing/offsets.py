@@ -61,3 +61,8 @@ class SourceOffsets:
         return found + [
             (max(first, self.next_offset), last) for first, last in self._former if last >= self.next_offset
         ]
+
+    @property
+    def unfinished(self) -> int:
+        """How many delivered records are not finished."""
+        return len(self._open)
