@@ -111,10 +111,12 @@ class Soak:
         outcome.settling = round(time.monotonic() - begun, 1)
         if load.ended:
             outcome.load = load.counts()
+        else:
+            outcome.violations.append(Violation(STUCK, "the load", f"has not ended after {SETTLING:g} s: see load.log"))
         if not auditor.at_rest:
             replicas.note_where_threads_stand()
         outcome.unclean_stops = replicas.unclean_stops
-        outcome.violations = _stopped(replicas, auditor)
+        outcome.violations += _stopped(replicas, auditor)
         return outcome
 
     def _goes_on(self, blows: int) -> bool:
@@ -142,7 +144,7 @@ def _stopped(replicas: Replicas, auditor: SoakAuditor) -> list[Violation]:
         auditor.read(0.02)
     found = [Violation(STUCK, replica.name, "has not stopped 60 s after SIGTERM") for replica in going]
     if replicas.unclean_stops > unclean:
-        how = f"{replicas.unclean_stops - unclean} did not end with 0 although nothing was wrong: see the ends of the logs"
+        how = f"left {replicas.unclean_stops - unclean} replicas that did not end with 0: see the ends of the logs"
         found.append(Violation(WRONG, "the last stop", how))
     return found + [Violation(WRONG, "a replica", how) for how in replicas.misbehaved]
 
