@@ -14,6 +14,7 @@ from tests.integration.cluster import Cluster
 from tests.kafka import LocalKafka
 from tests.soak.apps import CardCharged, OrderClosed, OrderPlaced
 from tests.soak.audit import SoakAuditor
+from tests.soak.hanging import hanging_transactions
 from tests.soak.judging import STUCK, WRONG, Judge, Violation
 from tests.soak.load import Load
 from tests.soak.operator import Operator
@@ -153,7 +154,11 @@ def _judged(cluster: Cluster, auditor: SoakAuditor, load: Load) -> list[Violatio
     try:
         auditor.read_to_ends(60)
     except AssertionError as error:
-        return [Violation(STUCK, "the log", f"{error}: a transaction is open")]
+        found = [Violation(STUCK, "the log", f"{error}: a transaction is open")]
+        hanging = hanging_transactions(cluster.bootstrap_servers)
+        return found + [
+            Violation(STUCK, "a transaction", f"that Kafka has forgotten is open: {line}") for line in hanging
+        ]
     return Judge(cluster, auditor, load.acknowledged()).violations()
 
 
