@@ -82,14 +82,17 @@ class Bank:
         self.world.send(*(self.world.record(Pay(account=account, amount=amount)) for amount in amounts))
         self.world.turn(60)
 
-    def redrive(self, letter: DeadLetter, *extra: tuple[str, bytes], value: bytes | None = None) -> None:
+    def redrive(
+        self, letter: DeadLetter, *extra: tuple[str, bytes], value: bytes | None = None, copies: int = 1
+    ) -> None:
         """Send it back as the command line does."""
         headers = [(header.name, header.value) for header in letter.record_headers]
         headers = [header for header in headers if header[0] not in ("ce_handler", "ce_generation")]
         headers += [("ce_handler", (letter.handler or "").encode()), ("ce_generation", b"%d" % (letter.generation + 1))]
         topic = self.world.names.commands("bank")
         kept = letter.record_value if value is None else value
-        self.world.send(Outgoing(topic, letter.partition, letter.record_key, kept, headers + list(extra)))
+        record = Outgoing(topic, letter.partition, letter.record_key, kept, headers + list(extra))
+        self.world.send(*[record] * copies)
         self.world.turn(60)
 
     @property
@@ -156,6 +159,18 @@ def test_a_redrive_that_fails_leaves_a_dead_letter_of_the_next_generation_and_th
     assert bank.closed == [(0, "redriven"), (1, "redriven")]
     ends = [(end.status, end.generation) for end in bank.world.settled() if end.command_id == letter.message_id]
     assert ends == [("failed", 0), ("failed", 1), ("completed", 2)]
+
+
+def test_of_two_redrives_that_come_together_the_second_changes_nothing() -> None:
+    bank = Bank()
+    bank.bad = {2: Permanent("no")}
+    bank.pay(1, 2, 3)
+    bank.redrive(bank.world.dead_letters()[0], copies=2)
+    assert [found.generation for found in bank.world.dead_letters()] == [0, 1]
+    bank.bad = {}
+    bank.redrive(bank.world.dead_letters()[1], copies=2)
+    assert bank.paid == [1, 2, 3]
+    assert bank.closed == [(0, "redriven"), (1, "redriven")]
 
 
 def test_an_edited_redrive_runs_what_it_was_edited_to() -> None:
