@@ -11,7 +11,19 @@ from pathlib import Path
 
 import httpx
 
-from antiphon import App, Command, Context, Event, Permanent, State
+from antiphon import (
+    App,
+    BatchContext,
+    Command,
+    Context,
+    Event,
+    Failed,
+    Permanent,
+    Retry,
+    Retryable,
+    Service,
+    State,
+)
 
 
 class Deposited(Event, family="deposits", key="account"):
@@ -27,6 +39,17 @@ class Deposit(Command[Deposited], service="accounts", key="account"):
     amount: int = 1
 
 
+def deposit_with_lanes() -> type[Command[Deposited]]:
+    """The class of the next release, whose service has a lane."""
+
+    class Deposit(Command[Deposited], service=Service("accounts", lanes=("critical",)), key="account"):
+        account: str
+        number: int
+        amount: int = 1
+
+    return Deposit
+
+
 class Noted(Event, family="statements", key="account"):
     account: str
     number: int
@@ -39,6 +62,17 @@ class Reminded(Event, family="reminders", key="account"):
 
 
 class Remind(Command[Reminded], service="reminders", key="account"):
+    account: str
+    number: int
+    amount: int = 1
+
+
+class Indexed(Event, family="indexing", key="account"):
+    account: str
+    number: int
+
+
+class Index(Command[Indexed], service="indexing", key="account"):
     account: str
     number: int
     amount: int = 1
@@ -78,9 +112,17 @@ async def work(number: int) -> None:
 
 def accounts(journal: Journal) -> App:
     """Transactional, with a count and a total kept for every account."""
+    return _accounts(journal, Deposit)
+
+
+def accounts_with_lanes(journal: Journal) -> App:
+    """The next release of `accounts`: it has a lane for what is critical."""
+    return _accounts(journal, deposit_with_lanes())
+
+
+def _accounts(journal: Journal, kind: type[Command[Deposited]]) -> App:
     app = App("accounts")
 
-    @app.command()
     async def deposit(command: Deposit, ctx: Context) -> Deposited:
         journal.note(ctx.id)
         if command.amount < 0:
@@ -91,6 +133,8 @@ def accounts(journal: Journal) -> App:
         account.total += command.amount
         return Deposited(account=command.account, number=command.number, position=account.deposits, total=account.total)
 
+    deposit.__annotations__["command"] = kind
+    app.command()(deposit)
     return app
 
 
@@ -131,6 +175,27 @@ def reminders(journal: Journal) -> App:
     return app
 
 
+def indexing(journal: Journal) -> App:
+    """Many at once: each account's seventh fails at first, its tenth for good."""
+    app = App("indexing")
+
+    def outcome(command: Index, ctx: Context) -> Indexed | Failed:
+        if command.number == 10:
+            return Failed(Permanent("ten is too many"))
+        if command.number == 7 and ctx.attempt == 1:
+            return Failed(Retryable("not at once"))
+        return Indexed(account=command.account, number=command.number)
+
+    @app.batch(size=50, within="20ms", retry=Retry("100ms"))
+    async def index(commands: list[Index], ctx: BatchContext) -> list[Indexed | Failed]:
+        for command in commands:
+            journal.note(ctx.for_(command).id)
+        await work(len(commands))
+        return [outcome(command, ctx.for_(command)) for command in commands]
+
+    return app
+
+
 def campaigns(journal: Journal) -> App:
     """Sends a mail to each of many recipients by HTTP, each as an effect of its own."""
     app = App("campaigns")
@@ -152,9 +217,11 @@ def campaigns(journal: Journal) -> App:
 
 APPS: Mapping[str, Callable[[Journal], App]] = {
     "accounts": accounts,
+    "accounts-with-lanes": accounts_with_lanes,
     "accounts-with-notes": accounts_with_notes,
     "statements": statements,
     "reminders": reminders,
+    "indexing": indexing,
     "campaigns": campaigns,
 }
 

@@ -13,11 +13,11 @@ from antiphon.envelope import Envelope
 from antiphon.lifecycle import CommandHasFailed, CommandSettled, DeadLetter, DeadLetterClosed
 from antiphon.messages import Event, Message
 from antiphon.processing.state import kept_key
-from tests.integration.apps import Account, Deposited, Noted, Reminded
+from tests.integration.apps import Account, Deposited, Indexed, Noted, Reminded
 from tests.integration.cluster import PARTITIONS, Cluster, Sent
 
 PLATFORM: tuple[type[Message], ...] = (CommandHasFailed, CommandSettled, DeadLetter, DeadLetterClosed)
-EFFECTS: tuple[type[Event], ...] = (Deposited, Noted, Reminded)
+EFFECTS: tuple[type[Event], ...] = (Deposited, Indexed, Noted, Reminded)
 
 
 class Found(NamedTuple):

@@ -10,6 +10,7 @@ from antiphon import App, Command, Context, Event, Permanent, Reply, Retry, Stat
 from antiphon.broker import Outgoing
 from antiphon.lifecycle import DeadLetter, DeadLetterClosed
 from antiphon.processing.waits import WaitLimits
+from tests.processing.manual_executor import ManualExecutor
 from tests.processing.world import World
 
 
@@ -314,3 +315,59 @@ def test_what_is_refused_after_it_waited_ends_once() -> None:
     bank.world.send(once)
     bank.world.turn(20)
     assert len(bank.world.dead_letters()) == 1
+
+
+def test_nothing_overtakes_what_waits_in_memory_when_its_key_is_parked() -> None:
+    bank = Bank()
+    bank.bad = {1: ValueError("not yet")}
+    (worker,) = bank.world.workers
+    bank.world.workers.clear()
+    executor = ManualExecutor()
+    worker.close(1)
+    bank.world.worker(bank.app, executor=executor)
+    bank.world.turn(100)
+    bank.pay(1)
+    executor.hold_handlers = True
+    bank.world.send(bank.world.record(Ask(account="a")), bank.world.record(Pay(account="a", amount=2)))
+    bank.world.turn(3)
+    bank.world.send(bank.world.record(Pay(account="a", amount=3)))
+    bank.world.turn(3)
+    executor.release()
+    bank.bad = {}
+    bank.world.turn(100, seconds=1.0)
+    assert bank.paid == [1, 2, 3]
+
+
+@pytest.mark.parametrize("waits", [ValueError("not yet"), Permanent("no")])
+def test_what_is_refused_has_its_turn_too(waits: Exception) -> None:
+    bank = Bank()
+    bank.bad = {1: waits}
+    bank.pay(1)
+    bank.world.send(bank.world.record(Pay(account="a", amount=2), ce_replyto="nowhere/0"))
+    bank.pay(3)
+    bank.start()
+    assert {letter.failure.code for letter in bank.world.dead_letters()} <= {"failed"}
+    bank.bad = {}
+    bank.world.turn(100, seconds=1.0)
+    for letter in [letter for letter in bank.world.dead_letters() if letter.failure.code == "failed"]:
+        bank.redrive(letter)
+    assert bank.paid == [1]
+    (refused,) = [letter for letter in bank.world.dead_letters() if letter.failure.code == "bad-reply-address"]
+    bank.redrive(refused, ("ce_discard", b"1"))
+    assert bank.paid == [1, 3]
+
+
+def test_what_is_refused_behind_a_running_one_does_not_hold_that_up_after_a_crash() -> None:
+    bank = Bank()
+    bank.world.workers.clear()
+    executor = ManualExecutor()
+    bank.world.worker(bank.app, executor=executor)
+    bank.world.turn(400)
+    executor.hold_handlers = True
+    bank.world.send(bank.world.record(Pay(account="a", amount=1)))
+    bank.world.send(bank.world.record(Pay(account="a", amount=2), ce_replyto="nowhere/0"))
+    bank.world.turn(20)
+    assert not bank.world.dead_letters()
+    bank.start()
+    assert bank.paid == [1]
+    assert [letter.failure.code for letter in bank.world.dead_letters()] == ["bad-reply-address"]

@@ -81,7 +81,9 @@ class World:
         """A message as any client of the platform writes it; `extra` are further headers (ce_id among them)."""
         kind = type(message)
         topic = (
-            self.names.commands(message.service) if isinstance(message, Command) else self.names.events(message.family)
+            self.names.of_command(type(message), extra.get("ce_priority", "normal"))
+            if isinstance(message, Command)
+            else self.names.events(message.family)
         )
         id_ = extra.pop("ce_id", str(uuid4()))
         own = key if key is not None else str(getattr(message, kind.key_field)) if kind.key_field else id_
@@ -98,8 +100,9 @@ class World:
     def read(self, topic: str) -> list[Record]:
         """Everything committed on a topic, partition after partition."""
         reader = self.broker.reader(ReaderOptions("reader"))
-        count = self.broker.admin().topics()[topic].partitions
-        reader.assign({Partition(topic, number): 0 for number in range(count)})
+        admin = self.broker.admin()
+        count = admin.topics()[topic].partitions
+        reader.assign(admin.log_starts([Partition(topic, number) for number in range(count)]).result())
         found: list[Record] = []
         while more := reader.poll(1000, 0):
             found += more

@@ -18,7 +18,7 @@ from antiphon.clients.correlation import ClientParts
 from antiphon.clients.memory import ClientOptions, MemoryClient
 from antiphon.clocks.system import SystemClock
 from antiphon.codecs.avro import AvroCodec
-from antiphon.control import DeclaredCommand, DeclaredCompleted
+from antiphon.control import PROCESSORS, DeclaredCommand, DeclaredCompleted
 from antiphon.gateway.app import GatewayOptions, GatewayParts, gateway
 from antiphon.settings import Settings, read_settings
 from antiphon.stores.sql import SqlStore
@@ -29,19 +29,19 @@ class Done(Event, family="work"):
     name: str
 
 
-class ProcessData(Command[Done], service="processors", key="name"):
+class ProcessData(Command[Done], service=PROCESSORS, key="name"):
     name: str
 
 
-class TransformData(Command, service="processors", key="name"):
+class TransformData(Command, service=PROCESSORS, key="name"):
     name: str
 
 
-class AnalyzeContent(Command, service="processors", key="name"):
+class AnalyzeContent(Command, service=PROCESSORS, key="name"):
     name: str
 
 
-class GenerateReport(Command, service="processors", key="name"):
+class GenerateReport(Command, service=PROCESSORS, key="name"):
     name: str
 
 
@@ -49,7 +49,7 @@ class Valid(Reply):
     valid: bool
 
 
-class ValidateInput(Command[Valid], service="processors", key="name"):
+class ValidateInput(Command[Valid], service=PROCESSORS, key="name"):
     name: str
 
 

@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, ConfigDict, Field, JsonValue, field_validator
 
-from antiphon.messages import Command, Event, Reply, command_name
+from antiphon.messages import Command, Event, Reply, Service, command_name
 
 ProcessorName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}$")]
 TypeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 EVERYTHING = "*"  # the target of a start: every switch before it is void
 TARGET = re.compile(r"\*|[a-z][a-z0-9-]{0,62}(/(handler|subscription)/[\w<>-]{1,200})?")
 DECLARED_SERVICE = "processors"  # the service that carries out command types declared at run time
+PROCESSORS = Service(DECLARED_SERVICE, lanes=("critical", "high", "low"))
 
 
 class ProcessorDeclared(Event, family="control"):
@@ -120,7 +121,7 @@ class DeclaredCompleted(Reply):
     simulated: bool = False
 
 
-class DeclaredCommand(Command[DeclaredCompleted], service=DECLARED_SERVICE):
+class DeclaredCommand(Command[DeclaredCompleted], service=PROCESSORS):
     """Any command whose type was declared at run time: one record for all of them."""
 
     command_type: TypeName

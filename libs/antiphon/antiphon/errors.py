@@ -22,8 +22,9 @@ AntiphonError
 │   └── ProjectionSuperseded  another replica has folded further: read on from the stored positions
 ├── HandlerTimeout            a handler ran longer than its declared timeout
 ├── Retryable                 raised by authors: try again within the handler's policy
-│   └── RetryAfter            ... but not before a stated time
-│       └── DependencyDown    ... and nobody who needs the same is to try until then
+│   ├── RetryAfter            ... but not before a stated time
+│   │   └── DependencyDown    ... and nobody who needs the same is to try until then
+│   └── CalculatorDied        the process that ran a handler with cpu=True ended before the handler did
 ├── Permanent                 raised by authors: trying again cannot help
 │   └── NoProcessor           no declared processor can execute the command
 ├── LlmError                  a language model gave no usable answer; each is Retryable or Permanent as well
@@ -176,6 +177,10 @@ class RetryAfter(Retryable):
     def __init__(self, message: str, delay: Duration) -> None:
         self.delay = seconds(delay)
         super().__init__(message)
+
+
+class CalculatorDied(Retryable):
+    """The process that ran the handler has ended in the middle of it; other messages are not touched by it."""
 
 
 class DependencyDown(RetryAfter):

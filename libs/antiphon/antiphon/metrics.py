@@ -71,6 +71,7 @@ TABLE: tuple[Metric, ...] = (
     _histogram("message_age_seconds", "From a record's time to its first attempt", "topic", buckets=AGES),
     _counter("duplicates_skipped", "Records whose id had been settled before", "topic"),
     _counter("messages_forwarded", "Records that lay in the wrong partition and were sent on", "topic"),
+    _counter("messages_overtook", "Records that were admitted before another tenant's backlog", "topic"),
     _counter("messages_produced", "Records written by committed batches", "topic"),
     _counter("dead_letters", "Records that were given up", "topic", "reason"),
     _counter("dead_letters_closed", "Dead letters that were sent back to their owner", outcome=CLOSED),

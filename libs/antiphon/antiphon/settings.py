@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     )
     handlers: int = Field(1000, ge=1, description="asynchronous handlers of one worker that may wait at once")
     handler_threads: int = Field(32, ge=1, description="threads of one worker for synchronous handlers")
+    calculators: int = Field(
+        0, ge=0, description="processes of one worker for handlers with cpu=True; 0: as many as cores"
+    )
     in_flight: int = Field(2000, ge=1, description="records of one worker admitted and not committed")
     max_backlog: int = Field(
         100_000,

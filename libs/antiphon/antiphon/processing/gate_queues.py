@@ -14,10 +14,10 @@ from math import inf
 from typing import NamedTuple
 
 from antiphon.broker import Partition
-from antiphon.executor import Intake
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.gate import Gate
 from antiphon.processing.held import Held
+from antiphon.processing.lanes import Sources
 from antiphon.processing.slice import Phase, Slice
 
 
@@ -42,7 +42,7 @@ class GateQueues:
     are shut.
     """
 
-    def __init__(self, sources: Intake, held: Held, limit: int) -> None:
+    def __init__(self, sources: Sources, held: Held, limit: int) -> None:
         self._sources, self._held = sources, held
         self._limit = max(1, limit)
         self._queues: dict[Place, deque[Delivery]] = {}

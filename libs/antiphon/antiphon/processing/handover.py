@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import inf
 
 from antiphon.executor import Executor
+from antiphon.processing.bundling import Bundling
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.gate import Gate
 from antiphon.processing.gate_queues import GateQueues, Place
@@ -28,6 +29,7 @@ class HandoverParts:
     executor: Executor
     keeps_state: bool
     queues: GateQueues
+    bundling: Bundling
 
 
 class Handover:
@@ -51,11 +53,18 @@ class Handover:
     @property
     def next_look(self) -> float:
         """When it is to be looked at again (infinity: when something has changed)."""
-        return self._look_at if self._queues and not self._draining else inf
+        look = self._look_at if self._queues and not self._draining else inf
+        due = self._parts.bundling.next_due
+        return look if due is None else min(look, due)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing runs, and nothing waits for others that has begun."""
+        return not self.running and not self._parts.bundling.begun
 
     def ended(self, now: float) -> list[Delivery]:
         """What the executor gives back."""
-        returned: list[Delivery] = self._parts.executor.ended()  # type: ignore[assignment]
+        returned = self._parts.bundling.taken_apart(self._parts.executor.ended())
         if not returned:
             return returned
         self.running -= len(returned)
@@ -66,15 +75,15 @@ class Handover:
                     self.look()
         return returned
 
-    def start(self, now: float, *, draining: bool) -> None:
+    def start(self, now: float, *, draining: bool, careful: bool) -> None:
         """Begin attempts of what has waited long enough, then of what is ready."""
         self._draining = draining
         start: list[Delivery] = []
         if self._queues and not draining:
             self._release(now, start)
         settlement = self._parts.settlement
-        crashes, ready = settlement.crashes, settlement.ready
-        settlement.ready = []
+        ready = self._parts.bundling.collect(settlement.ready, now, at_once=draining or careful)
+        crashes, settlement.ready = settlement.crashes, []
         for delivery in [*crashes.sort(ready), *crashes.step(now)] if ready or crashes.waiting else ():
             if delivery.slice.phase is not Phase.SERVING or (draining and not delivery.step) or delivery.ended:
                 continue  # not begun: another owner will find it where it lies
@@ -89,7 +98,7 @@ class Handover:
         if start:
             self.running += len(start)
             self._parts.sightings.watch(start)
-            self._parts.executor.handle(start)
+            self._parts.executor.handle(self._parts.bundling.bundled(start))
 
     def hand_on(self, numbers: set[int], now: float) -> None:
         """These slices go to another owner: what has been tried waits in their state, with its attempts."""

@@ -21,6 +21,7 @@ LABELS = {
     "messages_consumed": ("topic", "message_type", "outcome"),
     "duplicates_skipped": ("topic",),
     "messages_forwarded": ("topic",),
+    "messages_overtook": ("topic",),
     "handler_retries": ("handler",),
     "handler_timeouts": ("handler",),
     "dead_letters": ("topic", "reason"),
