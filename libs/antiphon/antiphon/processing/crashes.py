@@ -59,6 +59,7 @@ class Crashes:
         self._wary = False  # whether any slice is, or was
         self._waiting: deque[Delivery] = deque()
         self._noted: list[Delivery] = []
+        self._before: list[int] = []  # how often each of these had been tried
         self._free: list[Delivery] = []  # noted in a commit: they may run
 
     # -- marks -----------------------------------------------------------------------------------------------------
@@ -144,7 +145,7 @@ class Crashes:
         alone = slice_.wary is not None and slice_.wary.alone
         ids = [delivery.ledger_id.hex() for delivery in group if delivery.ledger_id is not None]
         slice_.keep(NOTED, json.dumps({"ids": ids, "replica": self._replica, "alone": alone}).encode())
-        self._noted = group
+        self._noted, self._before = group, [delivery.attempt for delivery in group]
         self._telling.batch.touch(slice_, now)
         self._telling.batch.told.append(self._told)
 
@@ -166,7 +167,8 @@ class Crashes:
         slice_.keep(NOTED, None)
         self._telling.batch.touch(slice_, now)
         if slice_.wary is not None:
-            slice_.wary.left -= len(group)
+            # those that a gate has held back have not run, and are noted again
+            slice_.wary.left -= sum(one.attempt > tried for one, tried in zip(group, self._before, strict=True))
             if slice_.wary.left <= 0:
                 slice_.wary = None
 
