@@ -10,9 +10,10 @@ import pytest
 
 from antiphon.broker import Partition, Producer
 from antiphon.processing import restore
+from antiphon.processing.asking import Steps, ask
 from antiphon.processing.batch import Commit
 from antiphon.processing.commit import CommitLimits, TransactionalCommitter
-from antiphon.processing.restore import Restore, Steps
+from antiphon.processing.restore import Restore
 from antiphon.processing.settlement import Settlement
 from antiphon.processing.slice import Phase
 from antiphon.processing.worker import Worker
@@ -172,7 +173,7 @@ def a_new_owner_restores_behind_a_hanging_transaction() -> list[int]:
 
 def restore_to_the_end_of_partition(monkeypatch: pytest.MonkeyPatch) -> None:
     def read_state(self: Restore, state: Partition) -> Steps[None]:
-        start = (yield from self._ask(lambda: self._admin.log_starts([state])))[state]
+        start = (yield from ask(lambda: self._admin.log_starts([state])))[state]
         self._intake.assign({state: start})
         before = -2
         while self._intake.position(state) != before:  # nothing more comes: it must be the end

@@ -13,7 +13,7 @@ from antiphon.controls import ControlTable
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
 from antiphon.messages import Answer, Command, Event, Message
-from antiphon.retry import Retry
+from antiphon.retry import IN_MEMORY, Retry
 from antiphon.topics import bad_name
 
 CommandT = TypeVar("CommandT", bound=Command[Any])
@@ -131,10 +131,21 @@ class App:
             if message.key_field in (None, *message.model_fields)
             else [f"{message.__name__} names {message.key_field!r} as its key, which is not a field of it"]
         )
+        wrong += self._needs_state(handler, message) if self.delivery == "at_least_once" else []
         if handler.kind is Event:
             problem = bad_name(message.family)
             return [*wrong, f"{message.__name__}: {problem}"] if problem else wrong
         return wrong + self._command_mistakes(handler, message)
+
+    @staticmethod
+    def _needs_state(handler: Handler, message: type[Message]) -> list[str]:
+        """What a service that keeps no state cannot promise."""
+        hint = "needs delivery='transactional'; this service delivers at least once"
+        wrong = [f"{message.__name__} is declared ordered, which {hint}"] if message.ordered else []
+        long = [delay for delay in handler.retry.delays if delay > IN_MEMORY]
+        if long:
+            wrong.append(f"{handler.name} is tried again after {long[0]:g} s; longer than {IN_MEMORY:g} s {hint}")
+        return wrong
 
     def _command_mistakes(self, handler: Handler, message: type[Command[Any]]) -> list[str]:
         wrong = []

@@ -160,6 +160,7 @@ def topics_of(app: App, catalogue: Catalogue) -> set[str]:
         names.replies,
         names.dead_letters,
         names.lifecycle,
+        names.cancels,
         names.schemas,
         names.control,
         names.activity,

@@ -107,7 +107,8 @@ class Catalogue:
         families = {message.family for message in self.types.values() if issubclass(message, Event)}
         for family in sorted(families | {CommandHasFailed.family}):
             yield names.events(family)
-        yield from (names.replies, names.dead_letters, names.lifecycle, names.schemas, names.control, names.activity)
+        yield from (names.replies, names.dead_letters, names.lifecycle, names.cancels)
+        yield from (names.schemas, names.control, names.activity)
 
     def plans(self) -> list[TopicPlan]:
         """Every topic with its partitions and settings."""

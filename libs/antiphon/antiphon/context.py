@@ -30,12 +30,18 @@ class Outbox(ABC):
     """Not awaited: a message goes out with this attempt's success, or not at all."""
 
     @abstractmethod
-    def send(self, command: Command[Any]) -> UUID:
-        """Send a command (with no answer to wait for); returns its id, which is the same at every attempt."""
+    def send(self, command: Command[Any], *, not_before: datetime | None = None) -> UUID:
+        """Send a command (with no answer to wait for); returns its id, which is the same at every attempt.
+
+        `not_before` (with its time zone) keeps it in this service's state until then.
+        """
 
     @abstractmethod
-    def publish(self, event: Event) -> UUID:
-        """Publish a fact on its family; returns its id, which is the same at every attempt."""
+    def publish(self, event: Event, *, not_before: datetime | None = None) -> UUID:
+        """Publish a fact on its family; returns its id, which is the same at every attempt.
+
+        `not_before` (with its time zone) keeps it in this service's state until then.
+        """
 
     @abstractmethod
     def now(self) -> datetime:
@@ -77,6 +83,12 @@ class Context(Outbox):
     @abstractmethod
     def attempt(self) -> int:
         """1 for the first attempt of this process."""
+
+    @property
+    @abstractmethod
+    def cancelled(self) -> bool:
+        """Whether somebody wants this command to end. An `async def` handler is cancelled where it waits; a plain one
+        may look here, and raise."""
 
     @abstractmethod
     def progress(self, fraction: float | None = None, note: str = "") -> Coroutine[Any, Any, None]:

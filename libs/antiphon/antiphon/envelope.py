@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -65,12 +66,7 @@ class Envelope:
     def header(self, name: str) -> str | None:
         """A header as text, or None where it is absent (undecodable bytes: UndecodableMessage)."""
         value = self.headers.get(name)
-        if value is None:
-            return None
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            raise UndecodableMessage(f"header {name} is not UTF-8: {value[:40]!r}") from None
+        return None if value is None else _text(name, value)
 
     def raw(self, name: str) -> bytes | None:
         """A header as it came."""
@@ -137,14 +133,7 @@ class Envelope:
     @property
     def reply_to(self) -> ReplyAddress | None:
         """Where the asker waits; None where nobody does. A malformed address is an UndecodableMessage."""
-        address = self.header("ce_replyto")
-        if address is None:
-            return None
-        match = _ADDRESS.fullmatch(address)
-        if match is None:
-            raise UndecodableMessage(f"ce_replyto is {address!r}; it must be topic/partition")
-        token = self.headers.get("ce_replytoken", b"")
-        return ReplyAddress(match["topic"], int(match["partition"]), self.headers.get("ce_replykey"), token)
+        return None if "ce_replyto" not in self.headers else reply_address(self.headers)
 
     @property
     def priority(self) -> str:
@@ -259,6 +248,27 @@ def headers(source: str, message_type: str, message_id: str, when: float, origin
         if tracestate is not None:
             found.append(("tracestate", tracestate))
     return found
+
+
+def reply_address(found: Mapping[str, bytes]) -> ReplyAddress | None:
+    """What `reply_headers` wrote; None without it. A malformed address is an UndecodableMessage."""
+    stated = found.get("ce_replyto")
+    if stated is None:
+        return None
+    address = _text("ce_replyto", stated)
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
+        raise UndecodableMessage(f"ce_replyto is {address!r}; it must be topic/partition")
+    return ReplyAddress(
+        match["topic"], int(match["partition"]), found.get("ce_replykey"), found.get("ce_replytoken", b"")
+    )
+
+
+def _text(name: str, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise UndecodableMessage(f"header {name} is not UTF-8: {value[:40]!r}") from None
 
 
 def reply_headers(address: ReplyAddress) -> Headers:

@@ -17,11 +17,12 @@ from antiphon.broker import Partition, Reader, Record
 class Work(ABC):
     """One attempt of one handler. It keeps its own result; it never raises into the executor."""
 
-    __slots__ = ("extend",)
+    __slots__ = ("extend", "stop")
 
     asynchronous: bool
     timeout: float
     extend: Callable[[], None] | None  # set while asynchronous work waits: its timeout begins anew
+    stop: Callable[[], None] | None  # the same: it is cancelled at its await
 
     @abstractmethod
     def start(self) -> Coroutine[Any, Any, object] | None:

@@ -21,6 +21,7 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     key_field: ClassVar[str | None] = None
+    ordered: ClassVar[bool] = False
 
     @classmethod
     def home(cls) -> str:
@@ -34,14 +35,20 @@ class Message(BaseModel):
 
 
 class Event(Message):
-    """A fact. `family` names its topic; a sub-class inherits it. `key` names the field that keeps order."""
+    """A fact. `family` names its topic; a sub-class inherits it. `key` names the field that keeps order.
+
+    `ordered`: behind one that has to wait for long, or was given up, later ones of its key wait too.
+    """
 
     family: ClassVar[str] = ""
 
-    def __init_subclass__(cls, *, family: str | None = None, key: str | None = None) -> None:
+    def __init_subclass__(
+        cls, *, family: str | None = None, key: str | None = None, ordered: bool | None = None
+    ) -> None:
         super().__init_subclass__()
         cls.family = cls.family if family is None else family
         cls.key_field = cls.key_field if key is None else key
+        cls.ordered = cls.ordered if ordered is None else ordered
 
     @classmethod
     def home(cls) -> str:
@@ -64,14 +71,20 @@ ReplyT = TypeVar("ReplyT", bound="Answer | None", default=None)
 
 
 class Command(Message, Generic[ReplyT]):
-    """An instruction to one service; `Command[X]` is answered with an X, a bare `Command` with nothing."""
+    """An instruction to one service; `Command[X]` is answered with an X, a bare `Command` with nothing.
+
+    `ordered`: behind one that has to wait for long, or was given up, later ones of its key wait too.
+    """
 
     service: ClassVar[str] = ""
 
-    def __init_subclass__(cls, *, service: str | None = None, key: str | None = None) -> None:
+    def __init_subclass__(
+        cls, *, service: str | None = None, key: str | None = None, ordered: bool | None = None
+    ) -> None:
         super().__init_subclass__()
         cls.service = cls.service if service is None else service
         cls.key_field = cls.key_field if key is None else key
+        cls.ordered = cls.ordered if ordered is None else ordered
 
     @classmethod
     def home(cls) -> str:

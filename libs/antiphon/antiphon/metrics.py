@@ -57,6 +57,7 @@ def _histogram(
 
 SETTLED = ("completed", "failed", "timed_out", "cancelled", "dead_lettered")
 ATTEMPTED = ("succeeded", "failed", "timeout")
+CLOSED = ("redriven", "discarded")
 COMMITTED = ("committed", "aborted", "refused", "unknown")
 PROJECTED = ("folded", "ignored", "skipped", "refused")
 PHASES = ("restoring", "starting", "serving")
@@ -70,6 +71,7 @@ TABLE: tuple[Metric, ...] = (
     _counter("messages_forwarded", "Records that lay in the wrong partition and were sent on", "topic"),
     _counter("messages_produced", "Records written by committed batches", "topic"),
     _counter("dead_letters", "Records that were given up", "topic", "reason"),
+    _counter("dead_letters_closed", "Dead letters that were sent back to their owner", outcome=CLOSED),
     _counter("positions_lost", "Positions that their log no longer had", "topic"),
     _histogram("handler_duration_seconds", "From hand-over to the end of an attempt", "handler", outcome=ATTEMPTED),
     _gauge("handler_in_flight", "Records admitted and not settled", "service"),
@@ -81,6 +83,10 @@ TABLE: tuple[Metric, ...] = (
     _gauge("slices", "Slices of this worker", "service", phase=PHASES),
     _histogram("slice_restore_seconds", "From assignment to serving"),
     _gauge("state_entries", "Entries in the state of this worker's slices", "service"),
+    _gauge(
+        "waiting_in_state", "Messages in the state of this worker's slices until a time, or behind a key", "service"
+    ),
+    _gauge("parked_keys", "Keys that wait for a dead letter or a long retry", "service"),
     _gauge("ledger_ids", "Message ids in the ledgers of this worker's slices", "service"),
     _gauge("paused_targets", "What is paused of a service, as this worker knows it", "service"),
     _gauge("waiting_records", "Records that wait for a paused handler or subscription", "service"),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from antiphon.durations import Duration, seconds
 
+IN_MEMORY = 5.0  # seconds; longer delays wait in the service's state, where they survive a restart
+
 
 @dataclass(frozen=True, slots=True, init=False)
 class Retry:

@@ -87,7 +87,8 @@ def topic_settings(names: TopicNames, topic: str) -> Mapping[str, str]:
             "min.cleanable.dirty.ratio": "0.1",
             "max.message.bytes": str(LARGEST_RECORD),
         }
-    days = {names.replies: 1, names.activity: 1, names.cancels: 1, names.dead_letters: 90, names.histories: 365}
+    # a cancel lies there as long as the command that it is for
+    days = {names.replies: 1, names.activity: 1, names.dead_letters: 90, names.histories: 365}
     found = {"cleanup.policy": "delete", "retention.ms": str(days.get(topic, 7) * _DAY)}
     # a dead letter holds a whole record and its story, so it is larger than the largest record
     return found | {"max.message.bytes": str(LARGEST_RECORD)} if topic == names.dead_letters else found

@@ -110,7 +110,7 @@ class Runners:
         task = asyncio.current_task()
         assert task is not None
         expiry = Expiry(task, work.timeout)
-        work.extend = expiry.begin
+        work.extend, work.stop = expiry.begin, expiry.cancel
         begun = monotonic()
         try:
             while True:
@@ -134,10 +134,11 @@ class Runners:
             _check(work, begun)
             expiry.check()
             if isinstance(error, asyncio.CancelledError):
-                raise RuntimeError("the handler was cancelled from inside") from error
+                where = "outside" if expiry.cancelled else "inside"
+                raise RuntimeError(f"the handler was cancelled from {where}") from error
             raise
         finally:
-            work.extend = None
+            work.extend = work.stop = None
             expiry.end()
 
     def _pause(self, waits_for: Any) -> Generator[Any, Any, tuple[BaseException | None, Any]]:
@@ -167,14 +168,14 @@ def _check(work: Work, begun: float) -> float:
 
 
 class Expiry:
-    """The time limit of one handler that waits."""
+    """The time limit of one handler that waits, and its cancellation."""
 
-    __slots__ = ("_seconds", "_struck", "_task", "_timer")
+    __slots__ = ("_seconds", "_struck", "_task", "_timer", "cancelled")
 
     def __init__(self, task: asyncio.Task[None], seconds: float) -> None:
         self._task = task
         self._seconds = seconds
-        self._struck = False
+        self._struck = self.cancelled = False
         self._timer: asyncio.TimerHandle | None = None
         self.begin()
 
@@ -193,8 +194,15 @@ class Expiry:
         self._struck = True
         self._task.cancel()
 
+    def cancel(self) -> None:
+        """Somebody wants it to end."""
+        self.cancelled = True
+        self._task.cancel()
+
     def check(self) -> None:
         """HandlerTimeout if the time was over: a handler that swallowed its cancellation has still run too long."""
+        if self._struck or self.cancelled:
+            while self._task.uncancel():
+                pass
         if self._struck:
-            self._task.uncancel()
             raise HandlerTimeout(self._seconds)

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 
 from antiphon.app import App, Handler
 from antiphon.broker import Record
-from antiphon.envelope import Envelope
+from antiphon.envelope import Envelope, Redrive, derived_id
 from antiphon.errors import MessageError, Permanent, UnknownSchema, UnknownType
 from antiphon.messages import Message
+from antiphon.processing.agenda import Waiting, read_waiting
 from antiphon.processing.committing import Suspicion
-from antiphon.processing.dead_letters import BadReplyAddress, Misplaced, OutputRefused
+from antiphon.processing.dead_letters import BadReplyAddress, Misplaced, NoSuchHandler, OutputRefused, readable
 from antiphon.processing.delivery import Delivery, Desk, Route
+from antiphon.processing.held import Unjudged
 from antiphon.processing.ledger import entry
 from antiphon.processing.settlement import Settlement
 from antiphon.processing.slice import Slice
@@ -50,13 +52,67 @@ class Admission:
                 continue
             delivery = judge(slice_, record, now)
             if delivery is not None and queues.add(delivery.key, delivery):
+                delivery.first = True
                 ready.append(delivery)
         return ready
 
     def again(self, slice_: Slice, record: Record, now: float, since: float) -> list[Delivery]:
         """The same for one record that was delivered before and could not be judged since then."""
         delivery = self._judge(slice_, record, now, since)
-        return [delivery] if delivery is not None and slice_.queues.add(delivery.key, delivery) else []
+        return self._in_line(delivery)
+
+    @staticmethod
+    def _in_line(delivery: Delivery | None) -> list[Delivery]:
+        """It, if it may start now."""
+        if delivery is None or not delivery.slice.queues.add(delivery.key, delivery):
+            return []
+        delivery.first = True
+        return [delivery]
+
+    def resume(self, slice_: Slice, key: bytes, now: float) -> list[Delivery]:
+        """The same for what has waited in the slice's state under this key."""
+        waiting = self._settlement.waits.due(slice_, key, now)
+        return [] if waiting is None else self._in_line(self._take_up(slice_, key, waiting, now))
+
+    def _take_up(self, slice_: Slice, key: bytes, waiting: Waiting, now: float) -> Delivery | None:
+        envelope = Envelope(waiting.record)
+        route = self._routes.get(envelope.headers.get("ce_type", b""))
+        try:
+            delivery = self._resumed(slice_, waiting, envelope, route)
+        except (MessageError, Permanent) as error:
+            self._settlement.refuse_waiting(slice_, envelope, route, error, key, now)
+            return None
+        delivery.go_on(waiting, key)
+        assert delivery.ledger_id is not None
+        slice_.waiting[delivery.ledger_id] = delivery
+        slice_.admit(delivery)
+        return delivery
+
+    def cancel(self, slice_: Slice, message_id: str, now: float) -> None:
+        """Somebody wants this message to end; one that has not come yet will when it does."""
+        why, id_ = slice_.cancelled[message_id], entry(message_id)
+        found = slice_.deliveries.get(id_)
+        key = slice_.waiting.get(id_)
+        if found is not None and found.route.is_command:
+            self._settlement.cancel(found, why, now)
+        elif isinstance(key, bytes):
+            found = self._take_up(slice_, key, read_waiting(slice_.entries[key]), now)
+            if found is not None:
+                self._settlement.cancel(found, why, now)
+                self._settlement.waits.withdraw(found, now)
+
+    def _resumed(self, slice_: Slice, waiting: Waiting, envelope: Envelope, route: Route | None) -> Delivery:
+        record = waiting.record
+        if route is None:
+            raise UnknownType(f"no handler takes {readable(envelope.raw('ce_type'))!r} any more")
+        if record[:3] in self._suspicion.condemned:
+            raise OutputRefused("the cluster refused what was to be written because of this message")
+        redrive = envelope.redrive
+        delivery = Delivery(slice_, record, envelope, narrowed(route, redrive), self._desk)
+        delivery.key = record.key or b""
+        delivery.ledger_id = _ledger_id(envelope, redrive)
+        delivery.generation = redrive.generation if redrive is not None else 0
+        return delivery
 
     def _judge(self, slice_: Slice, record: Record, now: float, since: float | None = None) -> Delivery | None:
         envelope = Envelope(record)
@@ -65,20 +121,32 @@ class Admission:
         route = self._routes.get(headers.get("ce_type", b""))
         refused = self._suspicion.condemned.get(record[:3], 0) if self._suspicion.condemned else 0
         try:
+            redrive = envelope.redrive if "ce_generation" in headers else None
+            if redrive is not None and redrive.discard:
+                settle.discard(slice_, envelope, _ledger_id(envelope, redrive), now)
+                return None
             if route is None:
                 self._unknown(slice_, envelope, now)
                 return None
             if refused:
                 raise OutputRefused("the cluster refused what was to be written because of this message")
+            if redrive is not None:
+                route = narrowed(route, redrive)
             delivery = Delivery(slice_, record, envelope, route, self._desk)
             key = record[3] or self._own_key(delivery)
             if partition_of(key, self._partitions) != slice_.number:
                 self._elsewhere(slice_, envelope, key, now)
                 return None
             delivery.key = key
-            id_ = delivery.ledger_id = entry(envelope.id)
-            if id_ in slice_.ledger:
-                settle.duplicate(slice_, envelope, now, answered=self._may_be_answered(envelope))
+            if redrive is None:
+                id_ = delivery.ledger_id = entry(envelope.id)
+                known = id_ in slice_.ledger or id_ in slice_.waiting
+            else:
+                id_ = delivery.ledger_id = _ledger_id(envelope, redrive)
+                delivery.generation = redrive.generation
+                known = slice_.ledger.settled(id_, redrive.generation) or id_ in slice_.waiting
+            if known:
+                settle.duplicate(slice_, envelope, id_, now, answered=self._may_be_answered(envelope))
                 return None
             if "ce_correlationid" in headers:
                 _ = envelope.correlation_id
@@ -86,6 +154,8 @@ class Admission:
                 self._check_address(envelope)
             if "ce_deadline" in headers:
                 delivery.deadline = envelope.deadline
+            if "ce_notbefore" in headers and self._waits(delivery, now, now if since is None else since):
+                return None
         except UnknownSchema:
             settle.hold_record(slice_, record, now, now if since is None else since)
             return None
@@ -93,8 +163,24 @@ class Admission:
             less = refused - 1 if isinstance(error, OutputRefused) else refused
             settle.refuse(slice_, envelope, route, error, now, less)
             return None
-        slice_.in_flight += 1
+        slice_.admit(delivery)
+        if slice_.cancelled and (why := slice_.cancelled.get(envelope.id)) is not None and redrive is None:
+            settle.cancel(delivery, why, now)
+            return None
+        if slice_.parked and settle.waits.behind(delivery, now):
+            return None
         return delivery
+
+    def _waits(self, delivery: Delivery, now: float, since: float) -> bool:
+        """Whether it is not to be started yet; then it is found again when its time has come."""
+        due = delivery.envelope.not_before
+        if due is None or due <= now:
+            return False
+        if self._desk.keeps_state:
+            self._settlement.schedule(delivery, due, now)
+        else:
+            self._settlement.held.add(delivery.slice, Unjudged(delivery.record, since), due)
+        return True
 
     def _unknown(self, slice_: Slice, envelope: Envelope, now: float) -> None:
         """On a family's topic there are types that nobody here subscribes to; on the service's own there are none."""
@@ -135,3 +221,21 @@ class Admission:
             )
         if address.partition >= self._partitions:
             raise BadReplyAddress(f"ce_replyto names partition {address.partition}; there are {self._partitions}")
+
+
+def narrowed(route: Route, redrive: Redrive | None) -> Route:
+    """A redrive is for the one handler whose dead letter it was."""
+    if redrive is None or redrive.handler is None:
+        return route
+    found = tuple(handler for handler in route.handlers if handler.name == redrive.handler)
+    if not found:
+        names = ", ".join(handler.name for handler in route.handlers)
+        raise NoSuchHandler(f"ce_handler is {redrive.handler!r}; {route.type_name} is handled by {names}")
+    return Route(route.message, found)
+
+
+def _ledger_id(envelope: Envelope, redrive: Redrive | None) -> bytes:
+    """What the ledger keeps it under: redrives by handler, since each has a dead letter of its own."""
+    if redrive is None:
+        return entry(envelope.id)
+    return entry(derived_id(envelope.id, "redrive", redrive.handler or ""))

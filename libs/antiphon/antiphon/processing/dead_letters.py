@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from antiphon.broker import Record
@@ -41,6 +42,14 @@ class OutputRefused(Permanent):
     """The cluster refuses what the handler emitted."""
 
 
+class Cancelled(AntiphonError):
+    """Somebody has asked for the command to end."""
+
+
+class NoSuchHandler(Permanent):
+    """A redrive names a handler that this service does not have."""
+
+
 class BadReplyAddress(Permanent):
     """The command asks for its answer at an address that is not allowed."""
 
@@ -51,6 +60,8 @@ class Misplaced(Permanent):
 
 CODES: dict[type[BaseException], str] = {
     BadReplyAddress: "bad-reply-address",
+    Cancelled: "cancelled",
+    NoSuchHandler: "unknown-handler",
     Misplaced: "misplaced",
     DeadlinePassed: "timeout",
     OutputRefused: "output-refused",
@@ -87,8 +98,18 @@ def has_failed(settled: dict[str, Any], failed: dict[str, Any]) -> dict[str, Any
     }
 
 
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """How far a record came before it was given up: the handler (None: it reached none), the attempts of it, how often
+    it had been redriven before."""
+
+    handler: str | None = None
+    attempts: int = 0
+    generation: int = 0
+
+
 def dead_letter(
-    envelope: Envelope, service: str, handler: str | None, failed: dict[str, Any], attempts: int, now: float
+    envelope: Envelope, service: str, given_up: GivenUp, failed: dict[str, Any], now: float
 ) -> dict[str, Any]:
     """The fields of a DeadLetter for this record."""
     record = envelope.record
@@ -96,7 +117,7 @@ def dead_letter(
         "message_id": envelope.id,
         "message_type": readable(envelope.raw("ce_type")),
         "service": service,
-        "handler": handler,
+        "handler": given_up.handler,
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
@@ -104,7 +125,8 @@ def dead_letter(
         "record_value": record.value,
         "record_headers": [{"name": name, "value": value} for name, value in record.headers],
         "failure": failed,
-        "attempts": attempts,
+        "attempts": given_up.attempts,
+        "generation": given_up.generation,
         "received_at": record.timestamp * 1000,
         "given_up_at": int(now * MICRO),
     }

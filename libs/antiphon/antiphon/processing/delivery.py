@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, TypeVar
 from uuid import UUID
 
 from antiphon.app import Handler
-from antiphon.broker import Outgoing, Record
+from antiphon.broker import Headers, Outgoing, Record
 from antiphon.codec import Codec
 from antiphon.context import Context, State
 from antiphon.envelope import Envelope, Origin, as_uuid, derived_id
@@ -19,11 +20,14 @@ from antiphon.errors import Permanent
 from antiphon.executor import Work
 from antiphon.lifecycle import Done
 from antiphon.messages import Answer, Command, Event, Message, Reply, command_name
+from antiphon.processing.agenda import Waiting
+from antiphon.processing.dead_letters import Cancelled
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Slice
 from antiphon.processing.state import kept_key
 
 LONGEST_NOTE = 500  # characters
+UNCHANGED: Mapping[bytes, bytes] = MappingProxyType({})
 StateT = TypeVar("StateT", bound=State)
 
 
@@ -69,13 +73,22 @@ class Delivery(Work):
         "answer",
         "asynchronous",
         "attempt",
+        "cancelled",
+        "changes",
         "context",
         "deadline",
+        "ended",
+        "entry",
         "envelope",
         "error",
+        "first",
         "first_tried",
+        "generation",
+        "given_up",
         "handler",
+        "joined",
         "key",
+        "later",
         "ledger_id",
         "message",
         "outputs",
@@ -100,18 +113,28 @@ class Delivery(Work):
         self.ledger_id: bytes | None = None
         self.deadline: float | None = None
         self.message: Message | None = None
-        self.outputs: list[Outgoing] = []  # of handlers that have succeeded
+        self.entry: bytes | None = None  # the state entry that it came from; None: from its source
+        self.generation = 0  # of a redrive
+        self.given_up: tuple[str, ...] = ()  # handlers that have left a dead letter
+        self.joined: tuple[Headers, ...] = ()  # reply headers of duplicates
+        # of handlers that have succeeded: what they emit, what they emit later, and which entries they change
+        self.outputs: list[Outgoing] = []
+        self.later: tuple[tuple[float, Outgoing], ...] = ()
+        self.changes: Mapping[bytes, bytes] = UNCHANGED
         self.step = 0
         self.attempt = 0
         self.first_tried = 0.0
         self.started = 0.0
         self.announced = False
+        self.first = False  # of its key: it may run, or is held
         self.running = False
+        self.cancelled: Cancelled | None = None  # it is to end
+        self.ended = False  # cancelled while it waited: whoever still has it drops it
         self.context: HandlerContext | None = None
         self.result: str | None = None  # the reply as JSON, for the read side
         self.answer: tuple[type[Message], bytes] | None = None  # the reply encoded, for who waits
         self.error: BaseException | None = None
-        self.extend = None
+        self.extend = self.stop = None
         self.progress: tuple[float | None, str] | None = None  # what its handler has said last
         self._choose()
 
@@ -122,6 +145,24 @@ class Delivery(Work):
         handler = self.handler = self.route.handlers[self.step]
         self.asynchronous = handler.asynchronous
         self.timeout = handler.timeout
+
+    def go_on(self, waiting: Waiting, key: bytes) -> None:
+        """It has come so far before, perhaps at another owner; this is its entry in the state."""
+        self.entry = key
+        self.step = min(waiting.step, len(self.route.handlers) - 1)
+        self.attempt, self.first_tried = waiting.attempt, waiting.first_tried
+        self.given_up, self.joined = waiting.given_up, waiting.joined
+        self._choose()
+
+    def take_effects(self) -> None:
+        """The attempt has succeeded: what it emitted and changed counts, once the record is settled or waits."""
+        context = self.context
+        assert context is not None
+        self.outputs += context.outputs
+        if context.later:
+            self.later += tuple(context.later)
+        if context.changes:
+            self.changes = {**self.changes, **dict(context.changes)}
 
     def next_handler(self) -> bool:
         """Go on to the next handler of the same event; False if there is none."""
@@ -142,6 +183,8 @@ class Delivery(Work):
         self.error = None
 
     def _prepare(self) -> tuple[Any, Context]:
+        if self.cancelled is not None:
+            raise self.cancelled
         if self.message is None:
             value, content_type = self.record[4], self.envelope.headers.get("content-type")
             self.message = self._desk.codec.decode(value, content_type, self.route.message)
@@ -199,7 +242,7 @@ class Delivery(Work):
 class HandlerContext(Context):
     """The machine behind `Context`: collects what one attempt emits and changes."""
 
-    __slots__ = ("_delivery", "_desk", "_kept", "_origin", "_uuids", "changes", "outputs")
+    __slots__ = ("_delivery", "_desk", "_kept", "_origin", "_uuids", "changes", "later", "outputs")
 
     def __init__(self, delivery: Delivery, desk: Desk) -> None:
         self._delivery = delivery
@@ -208,22 +251,35 @@ class HandlerContext(Context):
         self._kept: dict[bytes, tuple[State, bytes]] = {}
         self._uuids = 0
         self.outputs: list[Outgoing] = []
+        self.later: list[tuple[float, Outgoing]] = []  # seconds since 1970, and what leaves then
         self.changes: list[tuple[bytes, bytes]] = []  # state entries that differ from what they were
 
-    def _emit(self, message: Event | Command[Any]) -> UUID:
+    def _emit(self, message: Event | Command[Any], not_before: datetime | None) -> UUID:
         delivery, outbound = self._delivery, self._desk.outbound
         if self._origin is None:
             self._origin = delivery.envelope.origin
-        outputs = self.outputs
-        message_id = derived_id(delivery.envelope.id, outbound.source, delivery.handler.name, str(len(outputs)))
-        outputs.append(outbound.record(message, message_id, delivery.started, self._origin))
+        number = len(self.outputs) + len(self.later)
+        message_id = derived_id(delivery.envelope.id, outbound.source, delivery.handler.name, str(number))
+        if not_before is None:
+            self.outputs.append(outbound.record(message, message_id, delivery.started, self._origin))
+        else:
+            self._emit_later(message, message_id, not_before)
         return as_uuid(message_id)
 
-    def send(self, command: Command[Any]) -> UUID:
-        return self._emit(command)
+    def _emit_later(self, message: Event | Command[Any], message_id: str, not_before: datetime) -> None:
+        if not self._desk.keeps_state:
+            raise Permanent("not_before needs delivery='transactional'; this service delivers at least once")
+        if not_before.tzinfo is None:
+            raise ValueError(f"not_before is {not_before}, without a time zone")
+        assert self._origin is not None
+        due = not_before.timestamp()
+        self.later.append((due, self._desk.outbound.record(message, message_id, due, self._origin)))
 
-    def publish(self, event: Event) -> UUID:
-        return self._emit(event)
+    def send(self, command: Command[Any], *, not_before: datetime | None = None) -> UUID:
+        return self._emit(command, not_before)
+
+    def publish(self, event: Event, *, not_before: datetime | None = None) -> UUID:
+        return self._emit(event, not_before)
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self._delivery.started, UTC)
@@ -256,6 +312,10 @@ class HandlerContext(Context):
     def attempt(self) -> int:
         return self._delivery.attempt
 
+    @property
+    def cancelled(self) -> bool:
+        return self._delivery.cancelled is not None
+
     async def progress(self, fraction: float | None = None, note: str = "") -> None:
         if fraction is not None and not 0 <= fraction <= 1:
             raise ValueError(f"progress is {fraction!r}; it goes from 0 to 1")
@@ -270,7 +330,7 @@ class HandlerContext(Context):
             raise Permanent("ctx.state needs delivery='transactional'; this service delivers at least once")
         key = kept_key(kind, self._delivery.key)
         if key not in self._kept:
-            stored = self._delivery.slice.entries.get(key)
+            stored = self._delivery.changes.get(key) or self._delivery.slice.entries.get(key)
             entry = kind() if stored is None else kind.model_validate_json(stored)
             self._kept[key] = (entry, stored or b"")
         found = self._kept[key][0]

@@ -7,8 +7,9 @@ from antiphon.control import ReplicaSeen
 from antiphon.messages import command_name
 from antiphon.processing.dead_letters import MICRO
 from antiphon.processing.outbound import Outbound
-from antiphon.processing.settlement import Identity, Settlement
+from antiphon.processing.settlement import Settlement
 from antiphon.processing.sightings import Sightings
+from antiphon.processing.telling import Identity
 
 INTERVAL = 5.0  # seconds between two of them
 

@@ -55,6 +55,10 @@ class Ledger:
     def __contains__(self, id_: bytes) -> bool:
         return id_ in self._done or id_ in self._dead
 
+    def settled(self, id_: bytes, generation: int) -> bool:
+        """Whether this redrive of it has been settled, or a later one."""
+        return id_ in self._done or self._dead.get(id_, -1) >= generation
+
     def __len__(self) -> int:
         return len(self._done) + len(self._dead)
 

@@ -22,6 +22,7 @@ LABELS = {
     "handler_retries": ("handler",),
     "handler_timeouts": ("handler",),
     "dead_letters": ("topic", "reason"),
+    "dead_letters_closed": ("outcome",),
     "messages_produced": ("topic",),
     "positions_lost": ("topic",),
 }
@@ -70,6 +71,10 @@ class Measures:
         metrics.gauge("antiphon_ledger_ids", service=service).set(ids)
         entries = sum(len(slice_.entries) for slice_ in owned)
         metrics.gauge("antiphon_state_entries", service=service).set(entries)
+        waiting = sum(len(slice_.waiting) for slice_ in owned)
+        metrics.gauge("antiphon_waiting_in_state", service=service).set(waiting)
+        parked = sum(len(slice_.parked) for slice_ in owned)
+        metrics.gauge("antiphon_parked_keys", service=service).set(parked)
         for phase in (Phase.RESTORING, Phase.STARTING, Phase.SERVING):
             amount = sum(1 for slice_ in owned if slice_.phase is phase)
             metrics.gauge("antiphon_slices", service=service, phase=phase.value).set(amount)

@@ -12,6 +12,7 @@ from antiphon.metrics import Metrics
 from antiphon.processing.commit import CommitLimits
 from antiphon.processing.ledger import LedgerWindow
 from antiphon.processing.outbound import Limits
+from antiphon.processing.waits import WaitLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class WorkerOptions:
     limits: Limits = field(default_factory=Limits)
     window: LedgerWindow = field(default_factory=LedgerWindow)
     commit: CommitLimits = field(default_factory=CommitLimits)
+    waits: WaitLimits = field(default_factory=WaitLimits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,12 +63,13 @@ class Outbound:
         found.append(("ce_replytoken", address.token))
         return Outgoing(address.topic, address.partition, answer_key(address), value, found)
 
-    def published(self, kind: type[Event], fields: dict[str, Any], envelope: Envelope, when: float) -> Outgoing:
-        """An event of the platform's that services may subscribe to; one of a kind follows from a message."""
+    def published(
+        self, kind: type[Event], fields: dict[str, Any], envelope: Envelope, when: float, generation: int = 0
+    ) -> Outgoing:
+        """An event of the platform's that services may subscribe to; one of a kind follows from a message's redrive."""
         origin = envelope.origin
-        found = headers(
-            self.source, kind.type_name(), derived_id(envelope.id, self.source, kind.__name__), when, origin
-        )
+        parts = (envelope.id, self.source, kind.__name__, *([str(generation)] if generation else []))
+        found = headers(self.source, kind.type_name(), derived_id(*parts), when, origin)
         key = origin.correlation_id.encode()
         return Outgoing(self.names.events(kind.family), -1, key, self._codec.encode_fields(kind, fields), found)
 

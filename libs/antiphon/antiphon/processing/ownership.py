@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 from antiphon.broker import Admin, Partition, Record
 from antiphon.executor import Intake
+from antiphon.processing.cancels import FollowedCancels
 from antiphon.processing.ledger import LedgerWindow
 from antiphon.processing.restore import Restore, SliceTopics
 from antiphon.processing.slice import Phase, Slice
@@ -15,17 +17,22 @@ from antiphon.processing.slice import Phase, Slice
 log = logging.getLogger(__name__)
 
 
+class SliceIntakes(NamedTuple):
+    """What reads the state of restoring slices, the sources of served ones, and what is cancelled."""
+
+    state: Intake
+    sources: Intake
+    cancels: FollowedCancels
+
+
 class Slices:
     """The slices of one worker. A slice is never mended: it is dropped and restored from the log as a new one."""
 
-    def __init__(
-        self, topics: SliceTopics, admin: Admin, restoring: Intake, sources: Intake, window: LedgerWindow
-    ) -> None:
+    def __init__(self, topics: SliceTopics, admin: Admin, intakes: SliceIntakes, window: LedgerWindow) -> None:
         self._topics = topics
         self.commands = topics.commands
         self._admin = admin
-        self._restoring = restoring
-        self._sources = sources
+        self._restoring, self._sources, self._cancels = intakes
         self._window = window
         self._epochs = itertools.count(1)
         self._restores: dict[int, Restore] = {}
@@ -35,10 +42,11 @@ class Slices:
         """These are owned from now on (or owned still, and to be restored anew)."""
         for number in numbers:
             slice_ = self.owned[number] = Slice(number, next(self._epochs), self._window, now)
-            self._restores[number] = Restore(slice_, self._topics, self._admin, self._restoring)
+            self._restores[number] = Restore(slice_, self._topics, self._admin, self._restoring, self._cancels)
 
     def drop(self, numbers: Collection[int]) -> None:
         """Forget these; whatever still comes of them is late."""
+        self._cancels.forget(numbers)
         for number in numbers:
             slice_ = self.owned.pop(number, None)
             if slice_ is None:

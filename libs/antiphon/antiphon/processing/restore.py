@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import Future
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from antiphon.app import App, Start
 from antiphon.broker import Admin, Partition, Record
 from antiphon.catalogue import Installation
-from antiphon.errors import BrokerError, ConfigurationError
+from antiphon.errors import ConfigurationError
 from antiphon.executor import Intake
 from antiphon.processing import ledger
+from antiphon.processing.asking import Steps, ask
+from antiphon.processing.cancels import FollowedCancels
 from antiphon.processing.offsets import SourceOffsets
 from antiphon.processing.slice import Slice
 from antiphon.processing.state import OUTCOME, PROGRESS, outcome_time, read_progress
 
 log = logging.getLogger(__name__)
 PATIENCE = 2000  # turns, of which a restoring worker makes 200 a second, without anything new
-T = TypeVar("T")
-Steps = Generator[None, None, T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +47,14 @@ def slice_topics(app: App, installation: Installation) -> SliceTopics:
 class Restore:
     """One slice on its way from nothing to its start entry; `step` goes on as far as it can without waiting."""
 
-    def __init__(self, slice_: Slice, topics: SliceTopics, admin: Admin, intake: Intake) -> None:
+    def __init__(
+        self, slice_: Slice, topics: SliceTopics, admin: Admin, intake: Intake, cancels: FollowedCancels
+    ) -> None:
         self.slice = slice_
         self._topics = topics
         self._admin = admin
         self._intake = intake
+        self._cancels = cancels
         self.lost: list[str] = []  # topics whose position had to be moved
         self._steps = self._run()
 
@@ -85,7 +86,7 @@ class Restore:
         topics, admin = self._topics, self._admin
         # a service without state keeps all its positions in the group, any other only the commands offset
         in_group = [self._here(topic) for topic in (topics.commands, *(topics.events if topics.state is None else ()))]
-        committed = yield from self._ask(lambda: admin.committed(topics.group, in_group))
+        committed = yield from ask(lambda: admin.committed(topics.group, in_group))
         known = {source.topic: offset for source, offset in committed.items() if offset is not None}
         if topics.state is not None:
             yield from self._read_state(self._here(topics.state))
@@ -95,11 +96,12 @@ class Restore:
             if topic not in self.slice.sources:
                 self.slice.sources[topic] = SourceOffsets((yield from self._begin(self._here(topic), start)))
         yield from self._check_positions([self._here(topic) for topic in wanted])
+        yield from self._cancels.read(self.slice)
 
     def _check_positions(self, sources: list[Partition]) -> Steps[None]:
         """A position that its log does not have (any more) is moved to the log's start, by name."""
-        starts = yield from self._ask(lambda: self._admin.log_starts(sources))
-        ends = yield from self._ask(lambda: self._admin.ends(sources))
+        starts = yield from ask(lambda: self._admin.log_starts(sources))
+        ends = yield from ask(lambda: self._admin.ends(sources))
         for source in sources:
             at = self.slice.sources[source.topic].contiguous
             if not starts[source] <= at <= ends[source]:
@@ -107,23 +109,9 @@ class Restore:
                 log.error("%s[%d] has no offset %d; going on at its start, %d", *source, at, starts[source])
                 self.slice.sources[source.topic] = SourceOffsets(starts[source])
 
-    def _ask(self, question: Callable[[], Future[T]]) -> Steps[T]:
-        """Ask until there is an answer: the cluster may be away, or a former owner's transaction still open."""
-        while True:
-            answer = question()
-            while not answer.done():
-                yield
-            error = answer.exception()
-            if error is None:
-                return answer.result()
-            if not isinstance(error, BrokerError):
-                raise error
-            log.debug("slice %d: %s", self.slice.number, error)
-            yield
-
     def _read_state(self, state: Partition) -> Steps[None]:
-        end = (yield from self._ask(lambda: self._admin.ends([state])))[state]
-        start = (yield from self._ask(lambda: self._admin.log_starts([state])))[state]
+        end = (yield from ask(lambda: self._admin.ends([state])))[state]
+        start = (yield from ask(lambda: self._admin.log_starts([state])))[state]
         if start < end:
             self._intake.assign({state: start})
             yield from self._read_to(state, start, end)
@@ -167,5 +155,5 @@ class Restore:
 
     def _begin(self, source: Partition, start: Start) -> Steps[int]:
         if start == "earliest":
-            return (yield from self._ask(lambda: self._admin.log_starts([source])))[source]
-        return (yield from self._ask(lambda: self._admin.ends([source])))[source]
+            return (yield from ask(lambda: self._admin.log_starts([source])))[source]
+        return (yield from ask(lambda: self._admin.ends([source])))[source]

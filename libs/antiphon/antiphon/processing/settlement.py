@@ -2,106 +2,110 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter, defaultdict
-from dataclasses import dataclass
-from typing import Any
 
 from antiphon.broker import Outgoing, Record
 from antiphon.envelope import Envelope
-from antiphon.errors import HandlerTimeout, MessageError, Permanent, RetryAfter, UndecodableMessage, UnknownSchema
-from antiphon.lifecycle import CommandHasFailed, CommandSettled, DeadLetter, Refused
+from antiphon.errors import HandlerTimeout, MessageError, Permanent, RetryAfter, UnknownSchema
 from antiphon.processing.batch import Batch
-from antiphon.processing.dead_letters import (
-    MICRO,
-    DeadlinePassed,
-    bare_record,
-    dead_letter,
-    failure,
-    has_failed,
-    readable,
-)
+from antiphon.processing.committing import Suspicion
+from antiphon.processing.dead_letters import Cancelled, DeadlinePassed, GivenUp, bare_record
 from antiphon.processing.delivery import Delivery, Route
 from antiphon.processing.held import Held, Unjudged
-from antiphon.processing.outbound import Outbound, answer_key
+from antiphon.processing.ledger import entry
+from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Phase, Slice
-from antiphon.processing.state import OUTCOME, read_outcome, write_outcome
+from antiphon.processing.telling import End, Identity, Telling
+from antiphon.processing.waits import WaitLimits, Waits
 
-log = logging.getLogger(__name__)
 LOOK_UP = 5.0  # seconds between two look-ups of an unknown schema
 GIVE_UP = 600.0  # seconds after which its record is a dead letter
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who settles: the service, this replica of it, and whether it keeps state."""
-
-    service: str
-    replica: str
-    keeps_state: bool
-
-
 class Settlement:
-    """Fills batches. One record ends here exactly once, or is held to be looked at again."""
+    """Fills batches. One record ends here exactly once, or waits to be looked at again."""
 
-    def __init__(self, identity: Identity, outbound: Outbound) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        outbound: Outbound,
+        suspicion: Suspicion,
+        limits: WaitLimits,
+    ) -> None:
         self._identity = identity
-        self._outbound = outbound
         self._names = outbound.names
-        self.batch = Batch()
-        self.counts: Counter[tuple[str, ...]] = Counter()  # metric name, label values... -> how often since last read
+        self._telling = Telling(identity, outbound)
+        self.waits = Waits(self._telling, suspicion, limits)
         self.ages: defaultdict[str, list[float]] = defaultdict(list)  # topic -> seconds from record to settlement
         self.durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # outcome, handler -> seconds
         self.processed: Counter[str] = Counter()  # commands settled since the start, by the name of their type
         self.ready: list[Delivery] = []
-        self.held = Held()
+
+    @property
+    def batch(self) -> Batch:
+        """What is being filled."""
+        return self._telling.batch
+
+    @property
+    def counts(self) -> Counter[tuple[str, ...]]:
+        """Metric name and label values -> how often since they were read last."""
+        return self._telling.counts
+
+    @property
+    def held(self) -> Held:
+        """What waits for a time."""
+        return self.waits.held
+
+    def take_batch(self) -> Batch:
+        """The batch as filled so far; a new one begins."""
+        return self._telling.take_batch()
 
     # -- the ends of a record ------------------------------------------------------------------------------------
 
-    def _finish(self, slice_: Slice, record: Record, now: float) -> None:
-        slice_.sources[record[0]].finish(record[2])
-        batch = self.batch
-        batch.touch(slice_, now)
-        batch.inputs.append(record[:3])
+    def _leave(self, delivery: Delivery, now: float) -> None:
+        """It is settled, or waits in the state: its place in flight and its key are free."""
+        slice_ = delivery.slice
+        self._release(delivery, now)
+        following = slice_.queues.finish(delivery.key)
+        while following is not None and not self._starts(following, now):
+            following = slice_.queues.finish(following.key)
 
-    def _finish_delivery(self, delivery: Delivery, now: float) -> None:
+    def _release(self, delivery: Delivery, now: float) -> None:
         slice_ = delivery.slice
         delivery.let_go()
-        self._finish(slice_, delivery.record, now)
-        slice_.in_flight -= 1
-        following = slice_.queues.finish(delivery.key)
-        if following is not None:
-            self._start(following, now)
+        self._telling.finish(slice_, delivery.record, now, from_source=delivery.entry is None)
+        slice_.leave(delivery)
 
-    def _start(self, delivery: Delivery, now: float) -> None:
-        """Its turn among the records of its key has come; meanwhile it may have become a duplicate."""
-        if delivery.ledger_id is not None and delivery.ledger_id in delivery.slice.ledger:
-            self._count("duplicates_skipped", delivery.record.topic)
-            self._answer_again(delivery.slice, delivery.envelope)
-            self._finish_delivery(delivery, now)
-        else:
-            self.ready.append(delivery)
+    def _starts(self, delivery: Delivery, now: float) -> bool:
+        """Its turn among the records of its key has come; meanwhile it may be a duplicate, or have to queue."""
+        slice_, id_ = delivery.slice, delivery.ledger_id
+        assert id_ is not None
+        if delivery.ended:
+            return False
+        if delivery.entry is None and (id_ in slice_.ledger or id_ in slice_.waiting) and not delivery.generation:
+            self.duplicate(slice_, delivery.envelope, id_, now, answered=True)
+            slice_.leave(delivery)
+            return False
+        if self.waits.behind(delivery, now):
+            return False
+        delivery.first = True
+        self.ready.append(delivery)
+        return True
 
     def skip(self, slice_: Slice, record: Record, now: float) -> None:
         """Nobody here wants it."""
-        self._finish(slice_, record, now)
+        self._telling.finish(slice_, record, now)
 
-    def duplicate(self, slice_: Slice, envelope: Envelope, now: float, *, answered: bool) -> None:
-        """It has been settled before: whoever waits, where answers may go, gets the recorded outcome again."""
-        self._count("duplicates_skipped", envelope.record.topic)
-        if answered:
-            self._answer_again(slice_, envelope)
-        self._finish(slice_, envelope.record, now)
-
-    def _answer_again(self, slice_: Slice, envelope: Envelope) -> None:
-        outcome = slice_.entries.get(OUTCOME + envelope.id.encode())
-        if outcome is None or envelope.raw("ce_replyto") is None:
-            return
-        address = envelope.reply_to
-        assert address is not None
-        headers, value = read_outcome(outcome)
-        headers.append(("ce_replytoken", address.token))
-        self.batch.outputs.append(Outgoing(address.topic, address.partition, answer_key(address), value, headers))
+    def duplicate(self, slice_: Slice, envelope: Envelope, id_: bytes, now: float, *, answered: bool) -> None:
+        """It has been settled before, or waits: who asks, where answers may go, gets the recorded answer again, or the
+        one that comes."""
+        self._telling.count("duplicates_skipped", envelope.record.topic)
+        if answered and id_ in slice_.waiting:
+            if envelope.raw("ce_replyto") is not None:
+                self.waits.join(slice_, envelope, id_)
+        elif answered:
+            self._telling.answer_again(slice_, envelope)
+        self._telling.finish(slice_, envelope.record, now)
 
     def forward(self, slice_: Slice, envelope: Envelope, key: bytes, partition: int, now: float) -> None:
         """It lies in the wrong partition: send it on as it is, to the right slice of this service."""
@@ -110,8 +114,8 @@ class Settlement:
         headers = [header for header in record.headers if header[0] != "ce_id"]
         headers += [("ce_id", envelope.id.encode()), ("ce_forwarded", b"1")]
         self.batch.outputs.append(Outgoing(mine, partition, key, record.value, headers))
-        self._count("messages_forwarded", record.topic)
-        self._finish(slice_, record, now)
+        self._telling.count("messages_forwarded", record.topic)
+        self._telling.finish(slice_, record, now)
 
     def refuse(
         self, slice_: Slice, envelope: Envelope, route: Route | None, error: Exception, now: float, less: int = 0
@@ -124,10 +128,39 @@ class Settlement:
         if less:
             error.add_note("the content is left out, since the cluster refused it: it lies where this says")
             envelope = Envelope(bare_record(envelope, answered=less == 1))
-        self._bury(slice_, envelope, None, error, 0, now)
+        self._give_up(slice_, envelope, route, error, now)
+        self._telling.finish(slice_, envelope.record, now)
+
+    def refuse_waiting(
+        self, slice_: Slice, envelope: Envelope, route: Route | None, error: Exception, key: bytes, now: float
+    ) -> None:
+        """The same for a record that waited in the state, under this key."""
+        self._give_up(slice_, envelope, route, error, now)
+        self.waits.refused(slice_, envelope, key, now)
+        self._telling.finish(slice_, envelope.record, now, from_source=False)
+
+    def _give_up(self, slice_: Slice, envelope: Envelope, route: Route | None, error: Exception, now: float) -> None:
+        generation = _generation(envelope)
+        self._telling.bury(slice_, envelope, error, GivenUp(None, 0, generation), now)
+        if generation:
+            self._telling.closed(envelope, "redriven", now)
         if self._names.is_command_topic(envelope.record.topic) and (route is None or route.is_command):
-            self._tell(slice_, envelope, "", "dead_lettered", failure(error), 0, now, now)
-        self._finish(slice_, envelope.record, now)
+            end = End("dead_lettered", error, begun=now, generation=generation)
+            self._telling.ended(slice_, envelope, end, now)
+
+    def discard(self, slice_: Slice, envelope: Envelope, id_: bytes, now: float) -> None:
+        """A dead letter is closed without another attempt."""
+        redrive = envelope.redrive
+        assert redrive is not None
+        if slice_.ledger.settled(id_, redrive.generation):
+            self._telling.count("duplicates_skipped", envelope.record.topic)
+        else:
+            slice_.ledger.add(id_)
+            self._telling.closed(envelope, "discarded", now)
+            parked = slice_.parked.waiting_for(entry(envelope.id))
+            if parked is not None:
+                self.waits.closed(slice_, parked, redrive.handler or "", now)
+        self._telling.finish(slice_, envelope.record, now)
 
     def ended(self, delivery: Delivery, now: float) -> None:
         """A handler has ended, one way or the other."""
@@ -136,29 +169,44 @@ class Settlement:
             return  # late: the slice has another owner, or has been restored since
         delivery.running = False
         error = delivery.error
+        if error is not None and delivery.cancelled is not None:
+            self._settle(delivery, "cancelled", delivery.cancelled, now)
+            return
         if error is None:
             self.durations["succeeded", delivery.handler.name].append(now - delivery.started)
             self._succeeded(delivery, now)
             return
         outcome = "timeout" if isinstance(error, HandlerTimeout) else "failed"
         if outcome == "timeout":
-            self._count("handler_timeouts", delivery.handler.name)
+            self._telling.count("handler_timeouts", delivery.handler.name)
         self.durations[outcome, delivery.handler.name].append(now - delivery.started)
         if isinstance(error, UnknownSchema) and now - delivery.first_tried < GIVE_UP:
             delivery.attempt -= 1
             self.held.add(slice_, delivery, now + LOOK_UP)
         elif (delay := retry_delay(delivery, error)) is not None:
-            self._count("handler_retries", delivery.handler.name)
-            self.held.add(slice_, delivery, now + delay)
+            self._telling.count("handler_retries", delivery.handler.name)
+            self._wait(delivery, delay, now)
         else:
             self._failed(delivery, error, now)
 
+    def _wait(self, delivery: Delivery, delay: float, now: float) -> None:
+        if self.waits.in_memory(delay):
+            self.held.add(delivery.slice, delivery, now + delay)
+        else:
+            self.defer(delivery, now + delay, now)
+
+    def defer(self, delivery: Delivery, due: float, now: float) -> None:
+        """It waits in the state, so that neither its position nor its key does."""
+        self.waits.defer(delivery, due, now)
+        self._leave(delivery, now)
+
+    def schedule(self, delivery: Delivery, due: float, now: float) -> None:
+        """It has just come, and is not to be started before this time."""
+        self.waits.defer(delivery, due, now)
+        self._telling.finish(delivery.slice, delivery.record, now)
+
     def _succeeded(self, delivery: Delivery, now: float) -> None:
-        context, slice_ = delivery.context, delivery.slice
-        assert context is not None
-        delivery.outputs += context.outputs
-        for key, value in context.changes:
-            slice_.keep(key, value)
+        delivery.take_effects()
         if not delivery.next_handler():
             self._settle(delivery, "completed", None, now)
         else:
@@ -166,7 +214,10 @@ class Settlement:
 
     def _failed(self, delivery: Delivery, error: BaseException, now: float) -> None:
         """For good: the next handler of the same event still has its own chance."""
-        self._bury(delivery.slice, delivery.envelope, delivery.handler.name, error, delivery.attempt, now)
+        name = delivery.handler.name
+        given_up = GivenUp(name, delivery.attempt, delivery.generation)
+        delivery.outputs.append(self._telling.dead_letter(delivery.envelope, error, given_up, now))
+        delivery.given_up += (name,)
         if delivery.next_handler():
             self.ready.append(delivery)
             return
@@ -182,78 +233,40 @@ class Settlement:
         delivery.started = delivery.first_tried = now
         self._settle(delivery, "timed_out", late, now)
 
+    def cancel(self, delivery: Delivery, why: Cancelled, now: float) -> None:
+        """It is to end: at once if no handler has it, else as soon as its handler gives in."""
+        delivery.cancelled = why
+        if delivery.running:
+            if delivery.stop is not None:
+                delivery.stop()
+            return
+        delivery.ended = True
+        self._settle(delivery, "cancelled", why, now)
+
     def _settle(self, delivery: Delivery, status: str, error: BaseException | None, now: float) -> None:
-        slice_, envelope, batch = delivery.slice, delivery.envelope, self.batch
-        batch.outputs += delivery.outputs
+        slice_, envelope, route = delivery.slice, delivery.envelope, delivery.route
+        self.waits.take_effects(delivery)
         if self._identity.keeps_state and delivery.ledger_id is not None:
             if error is None:
                 slice_.ledger.add(delivery.ledger_id)
             else:
-                slice_.ledger.add_dead(delivery.ledger_id)
-        if delivery.route.is_command:
-            self.processed[delivery.route.command_name] += 1
-            failed = None if error is None else failure(error)
-            name, begun = delivery.handler.name, delivery.first_tried
-            if delivery.answer is not None:
-                self._answer(slice_, envelope, *delivery.answer, now)
-            self._tell(slice_, envelope, name, status, failed, delivery.attempt, begun, now, delivery.result)
+                slice_.ledger.add_dead(delivery.ledger_id, delivery.generation)
+        if route.is_command:
+            self.processed[route.command_name] += 1
+            self._telling.ended(slice_, envelope, _end(delivery, status, error), now)
         topic = delivery.record[0]
-        self.ages[topic].append(delivery.first_tried - delivery.record[6] / 1000)
-        self._count("messages_consumed", topic, delivery.route.type_name, status)
-        self._finish_delivery(delivery, now)
-
-    def _bury(
-        self, slice_: Slice, envelope: Envelope, handler: str | None, error: BaseException, attempts: int, now: float
-    ) -> None:
-        fields = dead_letter(envelope, self._identity.service, handler, failure(error), attempts, now)
-        self.batch.touch(slice_, now)
-        self.batch.outputs.append(
-            self._outbound.platform(self._names.dead_letters, DeadLetter, envelope.id, fields)._replace(
-                key=envelope.record.key or envelope.id.encode()
-            )
-        )
-        self._count("dead_letters", envelope.record.topic, fields["failure"]["code"])
-        log.warning("dead letter %s from %s: %s", envelope.id, envelope.record[:3], error)
-
-    # -- who is told ---------------------------------------------------------------------------------------------
-
-    def _tell(
-        self, slice_: Slice, envelope: Envelope, handler: str, status: str, failed: dict[str, Any] | None,
-        attempts: int, begun: float, now: float, result: str | None = None,
-    ) -> None:  # fmt: skip
-        """The read side learns how a command ended; if it failed, so do subscribers and whoever waits."""
-        fields: dict[str, Any] = {
-            "command_id": envelope.id,
-            "command_type": readable(envelope.raw("ce_type")) or "",
-            "service": self._identity.service,
-            "handler": handler,
-            "replica": self._identity.replica,
-            "correlation_id": envelope.correlation_or_id,
-            "status": status,
-            "result": result,
-            "failure": failed,
-            "attempts": attempts,
-            "started_at": int(begun * MICRO),
-            "finished_at": int(now * MICRO),
-        }
-        self.batch.outputs.append(self._outbound.platform(self._names.lifecycle, CommandSettled, envelope.id, fields))
-        if failed is None:
-            return
-        told = has_failed(fields, failed)
-        self.batch.outputs.append(self._outbound.published(CommandHasFailed, told, envelope, now))
-        if allowed_to_answer(envelope, failed):
-            self._answer(
-                slice_, envelope, Refused, self._outbound.encode(Refused.model_validate({"failure": failed})), now
-            )
-
-    def _answer(self, slice_: Slice, envelope: Envelope, kind: type[Any], value: bytes, now: float) -> None:
-        answer = self._outbound.answer(kind, value, envelope, now)
-        if answer is None:
-            return
-        self.batch.outputs.append(answer)
-        if self._identity.keeps_state:
-            slice_.keep(OUTCOME + envelope.id.encode(), write_outcome(answer, now))
-            slice_.outcomes.append((now, envelope.id))
+        self.ages[topic].append((delivery.first_tried or now) - delivery.record[6] / 1000)
+        self._telling.count("messages_consumed", topic, route.type_name, status)
+        if delivery.generation:
+            self._telling.closed(envelope, "redriven", now)
+        if delivery.entry is not None:
+            self.waits.ended(delivery)
+        if route.message.ordered:
+            self.waits.in_order(delivery, now)
+        if delivery.first:
+            self._leave(delivery, now)
+        else:
+            self._release(delivery, now)
 
     # -- what waits ----------------------------------------------------------------------------------------------
 
@@ -265,13 +278,34 @@ class Settlement:
             error = UnknownSchema("of a record without a key")
             self.refuse(slice_, Envelope(record), None, error, now)
 
-    def take_batch(self) -> Batch:
-        """The batch as filled so far; a new one begins."""
-        batch, self.batch = self.batch, Batch()
-        return batch
+    def hand_on(self, numbers: set[int], now: float) -> None:
+        """These slices go to another owner: what is held in memory waits in their state, with its attempts."""
+        if self._identity.keeps_state:
+            for due, delivery in self.held.withdraw(numbers):
+                self.defer(delivery, due, now)
 
-    def _count(self, *what: str) -> None:
-        self.counts[what] += 1
+
+def _end(delivery: Delivery, status: str, error: BaseException | None) -> End:
+    return End(
+        status,
+        error,
+        delivery.handler.name,
+        delivery.attempt,
+        delivery.first_tried,
+        delivery.result,
+        delivery.answer,
+        delivery.generation,
+        delivery.joined,
+    )
+
+
+def _generation(envelope: Envelope) -> int:
+    """Of a redrive; 0 of anything else, and where it cannot be read."""
+    try:
+        redrive = envelope.redrive
+    except MessageError:
+        return 0
+    return redrive.generation if redrive is not None else 0
 
 
 def retry_delay(delivery: Delivery, error: BaseException) -> float | None:
@@ -283,13 +317,3 @@ def retry_delay(delivery: Delivery, error: BaseException) -> float | None:
         return None
     delay = retry.delays[delivery.attempt - 1]
     return max(delay, error.delay) if isinstance(error, RetryAfter) else delay
-
-
-def allowed_to_answer(envelope: Envelope, failed: dict[str, Any]) -> bool:
-    """Nothing is sent to an address that is malformed or not allowed."""
-    if failed["code"] == "bad-reply-address":
-        return False
-    try:
-        return envelope.reply_to is not None
-    except UndecodableMessage:
-        return False

@@ -13,7 +13,7 @@ from antiphon.lifecycle import CommandProgressed, CommandStarted
 from antiphon.processing.dead_letters import MICRO
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.outbound import Outbound
-from antiphon.processing.settlement import Identity
+from antiphon.processing.telling import Identity
 
 log = logging.getLogger(__name__)
 PATIENCE = 0.1  # seconds that a command runs before it is worth a sighting

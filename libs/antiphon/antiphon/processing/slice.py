@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from antiphon.processing.key_queues import KeyQueues
 from antiphon.processing.ledger import Ledger, LedgerWindow
 from antiphon.processing.offsets import SourceOffsets
+from antiphon.processing.parking import ParkedKeys
 
 if TYPE_CHECKING:
+    from antiphon.processing.dead_letters import Cancelled
     from antiphon.processing.delivery import Delivery
 
 
@@ -39,8 +41,27 @@ class Slice:
         self.ledger = Ledger(window)
         self.queues: KeyQueues[Delivery] = KeyQueues()
         self.outcomes: deque[tuple[float, str]] = deque()  # when each kept outcome was recorded, and of which message
+        # what waits in the state, by id: the key of its entry, or its delivery while that is under way
+        self.waiting: dict[bytes, bytes | Delivery] = {}
+        self.parked = ParkedKeys()
         self.in_flight = 0  # deliveries admitted and not settled
+        self.deliveries: dict[bytes, Delivery] = {}  # the first of each id among them
+        self.cancelled: dict[str, Cancelled] = {}  # message ids that somebody wants to end
         self.changed: dict[bytes, bytes | None] = {}  # entries that the next batch writes
+
+    def admit(self, delivery: Delivery) -> None:
+        """It takes a place in flight, until it leaves."""
+        self.in_flight += 1
+        assert delivery.ledger_id is not None
+        self.deliveries.setdefault(delivery.ledger_id, delivery)
+
+    def leave(self, delivery: Delivery) -> None:
+        """Its place in flight is free."""
+        self.in_flight -= 1
+        id_ = delivery.ledger_id
+        assert id_ is not None
+        if self.deliveries.get(id_) is delivery:
+            del self.deliveries[id_]
 
     def keep(self, key: bytes, value: bytes | None) -> None:
         """Change an entry (None removes it); it is written with the batch that is being filled."""

@@ -17,6 +17,7 @@ from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
 from antiphon.processing.admission import Admission, routes
 from antiphon.processing.announced import AnnouncedSchemas, announcements
 from antiphon.processing.batch import Commit, Outcome
+from antiphon.processing.cancels import FollowedCancels
 from antiphon.processing.commit import (
     AcknowledgedCommitter,
     Committer,
@@ -28,17 +29,18 @@ from antiphon.processing.delivery import Delivery, Desk
 from antiphon.processing.following import FollowedControl
 from antiphon.processing.group_offsets import GroupOffsets
 from antiphon.processing.heartbeats import Heartbeats
-from antiphon.processing.held import Unjudged
+from antiphon.processing.held import Due, Unjudged
 from antiphon.processing.lag import Lag
 from antiphon.processing.measures import Measures
 from antiphon.processing.options import WorkerOptions, WorkerParts
 from antiphon.processing.outbound import Outbound
-from antiphon.processing.ownership import Slices
+from antiphon.processing.ownership import SliceIntakes, Slices
 from antiphon.processing.pausing import Pausing
 from antiphon.processing.restore import slice_topics
-from antiphon.processing.settlement import Identity, Settlement
+from antiphon.processing.settlement import Settlement
 from antiphon.processing.sightings import Sightings
 from antiphon.processing.slice import Phase, Slice
+from antiphon.processing.telling import Identity
 
 log = logging.getLogger(__name__)
 __all__ = ["Worker", "WorkerOptions", "WorkerParts", "slice_topics"]
@@ -60,8 +62,8 @@ class Worker:
         names, broker, executor = installation.names, parts.broker, parts.executor
         identity = Identity(app.service, options.replica, self._transactional)
         outbound = Outbound(parts.codec, names, app.service, options.limits)
-        self._settlement = Settlement(identity, outbound)
         self._suspicion = Suspicion()
+        self._settlement = Settlement(identity, outbound, self._suspicion, options.waits)
         self._sightings = Sightings(broker, outbound, identity)
         desk = Desk(parts.codec, outbound, self._transactional, self._sightings.progressed)
         self._admission = Admission(routes(app), desk, self._settlement, self._suspicion, installation.partitions)
@@ -78,7 +80,11 @@ class Worker:
         self._control_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
         self._control = FollowedControl(names.control, self._admin, self._control_read)
         self._pausing = Pausing(app, names, self._sources, options.in_flight)
-        self._slices = Slices(topics, self._admin, self._restoring, self._sources, options.window)
+        self._cancels_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
+        self._cancels = FollowedCancels(names.cancels, self._admin, self._cancels_read, parts.codec)
+        self._slices = Slices(
+            topics, self._admin, SliceIntakes(self._restoring, self._sources, self._cancels), options.window
+        )
         self._lag = Lag(self._admin, parts.metrics)
         self._committing: Commit | None = None
         self._taken: deque[Record] = deque()  # taken and not admitted
@@ -128,6 +134,8 @@ class Worker:
         try:
             self._schemas.step()
             self._follow_control()
+            for slice_, message_id in self._cancels.step():
+                self._admission.cancel(slice_, message_id, self.last_turn)
             if self._committer.prepared and self._control.caught_up:
                 self._slices.restore(self._started)
             elif not self._committer.prepared:
@@ -138,7 +146,8 @@ class Worker:
             log.warning("%s: it is read from its start again", lost)
             self._schemas.again(lost.topic)
             self._control.again(lost.topic)
-            self._again([number for number in self._slices.restoring_from(lost.topic) if number == lost.partition])
+            if lost.topic == self._cancels.topic or lost.partition in self._slices.restoring_from(lost.topic):
+                self._again({lost.partition} & self._slices.owned.keys())
         except BrokerError as error:
             log.warning("reading failed and is tried again: %s", error)
 
@@ -201,6 +210,8 @@ class Worker:
         for slice_, item in self._settlement.held.due(now):
             if isinstance(item, Unjudged):
                 self._settlement.ready += self._admission.again(slice_, item.record, now, item.since)
+            elif isinstance(item, Due):
+                self._settlement.ready += self._admission.resume(slice_, item.key, now)
             else:
                 self._settlement.ready.append(item)
 
@@ -263,7 +274,7 @@ class Worker:
         ready = self._pausing.sort(ready)
         start: list[Delivery] = []
         for delivery in ready:
-            if delivery.slice.phase is not Phase.SERVING or (self._draining and not delivery.step):
+            if delivery.slice.phase is not Phase.SERVING or (self._draining and not delivery.step) or delivery.ended:
                 continue  # not begun: another owner will find it where it lies
             if delivery.deadline is not None and now > delivery.deadline and not delivery.attempt:
                 self._settlement.expire(delivery, now)
@@ -329,6 +340,9 @@ class Worker:
                 return
         for slice_ in starting:
             self._slices.serve(slice_)
+            self._settlement.waits.awaken(slice_)
+            for message_id in list(slice_.cancelled):
+                self._admission.cancel(slice_, message_id, self.last_turn)
             self._measures.restored(self._parts.clock.now() - slice_.since)
 
     def _again(self, numbers: Collection[int]) -> None:
@@ -340,6 +354,7 @@ class Worker:
         self._slices.drop(numbers)
         gone = set(numbers)
         self._pausing.forget(gone)
+        self._settlement.held.forget()
         self._taken = deque(record for record in self._taken if record[1] not in gone)
         self._offsets.forget(gone)
 
@@ -358,6 +373,7 @@ class Worker:
     def revoked(self, partitions: Collection[int]) -> None:
         self._measures.rebalanced("revoked")
         self._end_commit(self._options.revoke_budget)
+        self._settlement.hand_on(set(partitions), self.last_turn)
         self._close_batch(self.last_turn, at_once=True)
         self._end_commit(self._options.revoke_budget)
         if not self._transactional:
@@ -441,7 +457,7 @@ class Worker:
         except BrokerError as error:
             log.warning("the group could not be left: %s", error)
         ended = self._parts.executor.close(timeout)
-        for intake in (self._sources, self._restoring, self._schemas_read, self._control_read):
+        for intake in (self._sources, self._restoring, self._schemas_read, self._control_read, self._cancels_read):
             intake.close()
         self._beat(self._parts.clock.now(), stopped=True)
         self._sightings.close()

@@ -1,0 +1,283 @@
+"""What waits in the state of slices: for a time (the agenda), or behind a parked key. Nothing of it holds back a
+position, and all of it survives its owner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from antiphon.broker import Headers
+from antiphon.envelope import Envelope
+from antiphon.processing.agenda import (
+    AGENDA,
+    QUEUED,
+    SCHEDULED,
+    Waiting,
+    agenda_key,
+    due_of,
+    id_of,
+    read_waiting,
+    scheduled,
+    scheduled_key,
+    write_waiting,
+)
+from antiphon.processing.batch import Input
+from antiphon.processing.committing import Suspicion
+from antiphon.processing.dead_letters import GivenUp, OutputRefused
+from antiphon.processing.delivery import Delivery
+from antiphon.processing.held import Due, Held
+from antiphon.processing.ledger import entry
+from antiphon.processing.parking import PARKED, Parked, Place, read_parked
+from antiphon.processing.slice import Slice
+from antiphon.processing.telling import Telling
+from antiphon.retry import IN_MEMORY
+
+REPLY_HEADERS = ("ce_replyto", "ce_replytoken", "ce_replykey")
+
+
+@dataclass(frozen=True, slots=True)
+class WaitLimits:
+    """For how many seconds a delivery waits in memory at most, how many do at once, and how many records may queue
+    behind the parked keys of a slice."""
+
+    in_memory: float = IN_MEMORY
+    held: int = 1000
+    queued: int = 10_000
+
+
+class Waits:
+    """Puts deliveries into the state and takes them out again; `Telling` has the batch that all of it goes into."""
+
+    def __init__(self, telling: Telling, suspicion: Suspicion, limits: WaitLimits) -> None:
+        self._telling = telling
+        self._suspicion = suspicion
+        self._limits = limits
+        self.held = Held()
+
+    def in_memory(self, delay: float) -> bool:
+        """Whether a delivery with this delay waits in memory, keeping its key and its place in flight."""
+        if not self._telling.identity.keeps_state:
+            return True
+        return delay <= self._limits.in_memory and len(self.held) < self._limits.held
+
+    # -- for a time ------------------------------------------------------------------------------------------------
+
+    def defer(self, delivery: Delivery, due: float, now: float) -> None:
+        """It goes on then; what its handlers that succeeded have emitted and changed counts already."""
+        slice_, key = delivery.slice, agenda_key(_id(delivery))
+        self.take_effects(delivery)
+        if delivery.entry not in (None, key):
+            self._remove(slice_, delivery.entry)
+        self._write(delivery, key, due)
+        self.held.add(slice_, Due(key), due)
+        if delivery.attempt and delivery.route.message.ordered and not delivery.generation:
+            self._park(slice_, Parked(place(delivery), _id(delivery), [], now))
+
+    def take_effects(self, delivery: Delivery) -> None:
+        """What its handlers have emitted and changed goes into the batch."""
+        slice_ = delivery.slice
+        self._telling.batch.outputs += delivery.outputs
+        for key, value in delivery.changes.items():
+            slice_.keep(key, value)
+        for due, output in delivery.later:
+            waiting = scheduled(output, due)
+            key = scheduled_key(Envelope(waiting.record).id)
+            slice_.keep(key, write_waiting(waiting))
+            self.held.add(slice_, Due(key), due)
+        delivery.outputs, delivery.later, delivery.changes = [], (), {}
+
+    def due(self, slice_: Slice, key: bytes, now: float) -> Waiting | None:
+        """The message of this entry, if it is to go on now; what is only to be sent is sent."""
+        value = slice_.entries.get(key)
+        if value is None:
+            return None
+        waiting = read_waiting(value)
+        if waiting.due > now or isinstance(slice_.waiting.get(id_of(key, waiting.record)), Delivery):
+            return None
+        if not key.startswith(SCHEDULED):
+            return waiting
+        self._send(slice_, key, waiting, now)
+        return None
+
+    def _send(self, slice_: Slice, key: bytes, waiting: Waiting, now: float) -> None:
+        telling, name = self._telling, (key.decode(), slice_.number, 0)
+        if self._suspicion and telling.batch:
+            self.held.add(slice_, Due(key), now + 0.01)  # it is tried alone
+            return
+        telling.batch.touch(slice_, now)
+        telling.batch.inputs.append(name)
+        slice_.keep(key, None)
+        if self._condemned(name):
+            refused = OutputRefused("the cluster refused what was to be sent at this time")
+            telling.bury(slice_, Envelope(waiting.record), refused, GivenUp(), now)
+        else:
+            telling.batch.outputs.append(waiting.outgoing)
+
+    def _condemned(self, name: Input) -> bool:
+        return name in self._suspicion.condemned
+
+    # -- of any kind -----------------------------------------------------------------------------------------------
+
+    def _write(self, delivery: Delivery, key: bytes, due: float) -> None:
+        waiting = Waiting(
+            delivery.record._replace(key=delivery.key),
+            due,
+            delivery.step,
+            delivery.attempt,
+            delivery.first_tried,
+            delivery.given_up,
+            delivery.joined,
+        )
+        delivery.slice.keep(key, write_waiting(waiting))
+        delivery.slice.waiting[_id(delivery)] = key
+
+    def ended(self, delivery: Delivery) -> None:
+        """It is settled: its entry goes."""
+        if delivery.entry is not None:
+            self.drop(delivery.slice, _id(delivery), delivery.entry)
+
+    def drop(self, slice_: Slice, id_: bytes, key: bytes) -> None:
+        """An entry goes, for good."""
+        self._remove(slice_, key)
+        slice_.waiting.pop(id_, None)
+
+    def _remove(self, slice_: Slice, key: bytes | None) -> None:
+        assert key is not None
+        slice_.keep(key, None)
+        if key.startswith(QUEUED):
+            slice_.parked.queued -= 1
+
+    def join(self, slice_: Slice, envelope: Envelope, id_: bytes) -> None:
+        """A duplicate of what waits: it gets the same answer."""
+        headers: Headers = [(name, envelope.headers[name]) for name in REPLY_HEADERS if name in envelope.headers]
+        found = slice_.waiting[id_]
+        if isinstance(found, Delivery):
+            found.joined += (headers,)
+            key = found.entry or b""
+        else:
+            key = found
+        if (value := slice_.entries.get(key)) is not None:
+            waiting = read_waiting(value)
+            slice_.keep(key, write_waiting(replace(waiting, joined=(*waiting.joined, headers))))
+
+    # -- parked keys -----------------------------------------------------------------------------------------------
+
+    def _park(self, slice_: Slice, parked: Parked) -> None:
+        before = slice_.parked.at(parked.place)
+        if before is not None:
+            parked.queue, parked.overflow, parked.since = before.queue, before.overflow, before.since
+        slice_.parked.add(parked)
+        slice_.keep(parked.key, parked.write())
+
+    def behind(self, delivery: Delivery, now: float) -> bool:
+        """Let it queue if its key is parked; whether it does."""
+        slice_ = delivery.slice
+        if not slice_.parked or not delivery.route.message.ordered or delivery.generation:
+            return False
+        parked = slice_.parked.at(place(delivery))
+        if parked is None or delivery.entry is not None:
+            return False
+        if parked.overflow or slice_.parked.queued >= self._limits.queued:
+            parked.overflow.append(delivery)
+        else:
+            self._queue(parked, delivery, now)
+        return True
+
+    def _queue(self, parked: Parked, delivery: Delivery, now: float) -> None:
+        slice_ = delivery.slice
+        key = QUEUED + b"%016d" % slice_.parked.number
+        slice_.parked.number += 1
+        slice_.parked.queued += 1
+        self._write(delivery, key, 0.0)
+        parked.queue.append(key)
+        self._telling.finish(slice_, delivery.record, now)
+        slice_.leave(delivery)
+
+    def withdraw(self, delivery: Delivery, now: float) -> None:
+        """It has ended, and is not to come out of the queue any more."""
+        parked, key = delivery.slice.parked.at(place(delivery)), delivery.entry
+        if parked is None or key is None or not key.startswith(QUEUED):
+            return
+        if key in parked.queue:
+            parked.queue.remove(key)
+        elif parked.head is None:  # its turn had come
+            self.closed(delivery.slice, parked, None, now)
+
+    def in_order(self, delivery: Delivery, now: float) -> None:
+        """It has ended: what queues behind it goes on, or waits from now on if a handler has given up."""
+        slice_, head = delivery.slice, entry(delivery.envelope.id)
+        parked = slice_.parked.waiting_for(head)
+        if parked is None and not delivery.generation:
+            parked = slice_.parked.at(place(delivery))
+        if delivery.given_up and not delivery.generation:
+            self._park(slice_, Parked(place(delivery), head, list(delivery.given_up), now))
+        elif parked is not None and not delivery.given_up and (parked.head == head or self._was_next(parked, delivery)):
+            self.closed(slice_, parked, delivery.handler.name if delivery.generation else None, now)
+
+    @staticmethod
+    def _was_next(parked: Parked, delivery: Delivery) -> bool:
+        return parked.head is None and delivery.first
+
+    def closed(self, slice_: Slice, parked: Parked, handler: str | None, now: float) -> None:
+        """What a parked key waited for has ended, or the dead letter of one handler has been dealt with."""
+        if handler in parked.dead:
+            parked.dead.remove(handler)
+        if parked.dead:
+            slice_.keep(parked.key, parked.write())
+            return
+        slice_.parked.free(parked)
+        while parked.overflow and slice_.parked.queued < self._limits.queued:
+            if not (moved := parked.overflow.popleft()).ended:
+                self._queue(parked, moved, now)
+        if parked.queue:
+            slice_.keep(parked.key, parked.write())
+            self.held.add(slice_, Due(parked.queue.popleft()), now)
+        else:
+            slice_.parked.remove(parked)
+            slice_.keep(parked.key, None)
+
+    def refused(self, slice_: Slice, envelope: Envelope, key: bytes, now: float) -> None:
+        """What waited cannot go on: it is a dead letter of no handler, and its key stays parked for it."""
+        record, head = envelope.record, entry(envelope.id)
+        parked = slice_.parked.waiting_for(head) or slice_.parked.at((record.topic, record.key or b""))
+        if parked is not None and (parked.head == head or key.startswith(QUEUED)):
+            self._park(slice_, Parked(parked.place, head, [""], now))
+        self.drop(slice_, id_of(key, record), key)
+
+    # -- at a new owner --------------------------------------------------------------------------------------------
+
+    def awaken(self, slice_: Slice) -> None:
+        """The slice is served from now on: what waits in its state waits here."""
+        entries = slice_.entries
+        queued = sorted(key for key in entries if key.startswith(QUEUED))
+        for key, value in entries.items():
+            if key.startswith(AGENDA):
+                slice_.waiting[bytes.fromhex(key.removeprefix(AGENDA).decode())] = key
+            if key.startswith((AGENDA, SCHEDULED)):
+                self.held.add(slice_, Due(key), due_of(value))
+            elif key.startswith(PARKED):
+                slice_.parked.add(read_parked(key, value))
+        for key in queued:
+            self._queue_again(slice_, key)
+        for parked in slice_.parked:
+            if parked.head is None and parked.queue:
+                self.held.add(slice_, Due(parked.queue.popleft()), 0.0)
+
+    @staticmethod
+    def _queue_again(slice_: Slice, key: bytes) -> None:
+        record = read_waiting(slice_.entries[key]).record
+        parked = slice_.parked.at((record.topic, record.key or b""))
+        assert parked is not None, f"{key!r} queues behind nothing"
+        parked.queue.append(key)
+        slice_.waiting[entry(Envelope(record).id)] = key
+        slice_.parked.queued += 1
+        slice_.parked.number = int(key.removeprefix(QUEUED)) + 1
+
+
+def place(delivery: Delivery) -> Place:
+    """Where the order of an `ordered` class is kept: key by key within one source."""
+    return delivery.record.topic, delivery.key
+
+
+def _id(delivery: Delivery) -> bytes:
+    assert delivery.ledger_id is not None
+    return delivery.ledger_id

@@ -1,0 +1,247 @@
+"""Messages declared `ordered`: what is dead or waits for long parks its key; what queued behind comes in order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from antiphon import App, Command, Context, Event, Permanent, Reply, Retry, State
+from antiphon.broker import Outgoing
+from antiphon.lifecycle import DeadLetter, DeadLetterClosed
+from antiphon.processing.waits import WaitLimits
+from tests.processing.world import World
+
+
+class Paid(Reply):
+    balance: int
+
+
+class Pay(Command[Paid], service="bank", key="account", ordered=True):
+    account: str
+    amount: int
+
+
+class Ask(Command[Paid], service="bank", key="account"):
+    account: str
+
+
+class Balance(State):
+    paid: tuple[int, ...] = ()
+
+
+class Moved(Event, family="moves", key="account", ordered=True):
+    account: str
+    amount: int
+
+
+class Bank:
+    """A service that keeps what was paid, in the order in which it was; some amounts it does not like."""
+
+    def __init__(self, partitions: int = 2, **options: Any) -> None:
+        self.bad: dict[int, Exception] = {}
+        self.heard: list[tuple[str, int]] = []
+        self.app = App("bank")
+
+        @self.app.command(retry=Retry("1m"))
+        async def pay(command: Pay, ctx: Context) -> Paid:
+            if command.amount in self.bad:
+                raise self.bad[command.amount]
+            kept = ctx.state(Balance)
+            kept.paid = (*kept.paid, command.amount)
+            return Paid(balance=len(kept.paid))
+
+        @self.app.command()
+        def ask(command: Ask, ctx: Context) -> Paid:
+            return Paid(balance=sum(ctx.state(Balance).paid))
+
+        @self.app.event()
+        async def first(event: Moved, ctx: Context) -> None:
+            self._hear("first", event.amount)
+
+        @self.app.event()
+        async def second(event: Moved, ctx: Context) -> None:
+            self._hear("second", event.amount)
+
+        self.world = World(self.app, partitions=partitions)
+        self.options = options
+        self.start()
+
+    def _hear(self, name: str, amount: int) -> None:
+        if amount in self.bad:
+            raise self.bad[amount]
+        self.heard.append((name, amount))
+
+    def start(self) -> None:
+        self.world.workers.clear()
+        self.world.worker(self.app, **self.options)
+        self.world.turn(400)
+
+    def pay(self, *amounts: int, account: str = "a") -> None:
+        self.world.send(*(self.world.record(Pay(account=account, amount=amount)) for amount in amounts))
+        self.world.turn(60)
+
+    def redrive(self, letter: DeadLetter, *extra: tuple[str, bytes], value: bytes | None = None) -> None:
+        """Send it back as the command line does."""
+        headers = [(header.name, header.value) for header in letter.record_headers]
+        headers = [header for header in headers if header[0] not in ("ce_handler", "ce_generation")]
+        headers += [("ce_handler", (letter.handler or "").encode()), ("ce_generation", b"%d" % (letter.generation + 1))]
+        topic = self.world.names.commands("bank")
+        kept = letter.record_value if value is None else value
+        self.world.send(Outgoing(topic, letter.partition, letter.record_key, kept, headers + list(extra)))
+        self.world.turn(60)
+
+    @property
+    def paid(self) -> list[int]:
+        """Of account a, as the state has it."""
+        entries = {}
+        for record in self.world.read(self.world.names.state("bank")):
+            entries[record.key] = record.value
+        kept = entries.get(b"kept/Balance/a")
+        return list(Balance.model_validate_json(kept).paid) if kept else []
+
+    @property
+    def closed(self) -> list[tuple[int, str]]:
+        found = self.world.messages(self.world.names.lifecycle, DeadLetterClosed)
+        return [(closed.generation, closed.outcome) for closed in found]
+
+
+@pytest.mark.promise("S0-42")
+def test_behind_a_dead_letter_the_key_waits_and_goes_on_in_order_after_the_redrive() -> None:
+    bank = Bank()
+    bank.bad = {2: Permanent("no")}
+    bank.pay(1, 2, 3, 4)
+    bank.pay(9, account="b")
+    assert bank.paid == [1]
+    assert len(bank.world.settled()) == 3, "1, the dead 2 and the other account's"
+    bank.start()
+    bank.pay(5)
+    assert bank.paid == [1]
+    bank.bad = {}
+    (letter,) = bank.world.dead_letters()
+    bank.redrive(letter)
+    assert bank.paid == [1, 2, 3, 4, 5]
+    assert bank.closed == [(0, "redriven")]
+    bank.pay(6)
+    assert bank.paid == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_discarded_head_lets_the_queue_go_on() -> None:
+    bank = Bank()
+    bank.bad = {2: Permanent("no"), 4: Permanent("nor this")}
+    bank.pay(1, 2, 3, 4, 5)
+    (letter,) = bank.world.dead_letters()
+    bank.redrive(letter, ("ce_discard", b"1"))
+    assert bank.paid == [1, 3]
+    assert bank.closed == [(0, "discarded")]
+    bank.bad = {}
+    letter = bank.world.dead_letters()[1]
+    bank.redrive(letter)
+    assert bank.paid == [1, 3, 4, 5]
+
+
+def test_a_redrive_that_fails_leaves_a_dead_letter_of_the_next_generation_and_the_key_parked() -> None:
+    bank = Bank()
+    bank.bad = {2: Permanent("no")}
+    bank.pay(1, 2, 3)
+    (letter,) = bank.world.dead_letters()
+    bank.redrive(letter)
+    bank.redrive(letter)  # the same once more changes nothing
+    assert [found.generation for found in bank.world.dead_letters()] == [0, 1]
+    assert bank.paid == [1]
+    bank.bad = {}
+    bank.redrive(bank.world.dead_letters()[1])
+    assert bank.paid == [1, 2, 3]
+    assert bank.closed == [(0, "redriven"), (1, "redriven")]
+    ends = [(end.status, end.generation) for end in bank.world.settled() if end.command_id == letter.message_id]
+    assert ends == [("failed", 0), ("failed", 1), ("completed", 2)]
+
+
+def test_an_edited_redrive_runs_what_it_was_edited_to() -> None:
+    bank = Bank()
+    bank.bad = {2: Permanent("no")}
+    bank.pay(1, 2)
+    (letter,) = bank.world.dead_letters()
+    kept = [header for header in letter.record_headers if header.name != "content-type"]
+    edited = letter.model_copy(update={"record_headers": kept})
+    bank.redrive(edited, ("content-type", b"application/json"), value=b'{"account": "a", "amount": 7}')
+    assert bank.paid == [1, 7]
+
+
+def test_a_long_wait_parks_the_key_too_and_only_ordered_classes_queue() -> None:
+    bank = Bank()
+    bank.bad = {2: ValueError("not yet")}
+    bank.pay(1, 2, 3)
+    bank.world.send(bank.world.record(Ask(account="a")))
+    bank.world.turn(60)
+    assert bank.paid == [1]
+    assert [end.result for end in bank.world.settled()] == ['{"balance":1}', '{"balance":1}']
+    bank.start()
+    bank.bad = {}
+    bank.world.turn(100, seconds=1.0)
+    assert bank.paid == [1, 2, 3]
+    assert bank.closed == []
+    assert not bank.world.dead_letters()
+
+
+def test_a_full_queue_keeps_what_comes_in_memory_and_loses_nothing() -> None:
+    bank = Bank(waits=WaitLimits(queued=3))
+    bank.bad = {1: Permanent("no")}
+    bank.pay(*range(1, 10))
+    (worker,) = bank.world.workers
+    assert sum(slice_.in_flight for slice_ in worker._slices.owned.values()) == 5
+    bank.bad = {}
+    bank.redrive(bank.world.dead_letters()[0])
+    assert bank.paid == list(range(1, 10))
+    assert sum(slice_.in_flight for slice_ in worker._slices.owned.values()) == 0
+
+
+def test_a_killed_owner_leaves_the_queue_to_the_next_one() -> None:
+    bank = Bank(waits=WaitLimits(queued=3))
+    bank.bad = {1: Permanent("no")}
+    bank.pay(*range(1, 10))
+    bank.start()
+    bank.bad = {4: Permanent("nor this")}
+    bank.redrive(bank.world.dead_letters()[0])
+    bank.start()
+    bank.bad = {}
+    bank.redrive(bank.world.dead_letters()[1])
+    assert bank.paid == list(range(1, 10))
+
+
+def test_each_handler_of_an_event_has_its_own_dead_letter_and_the_key_waits_for_both() -> None:
+    bank = Bank()
+    bank.bad = {1: Permanent("no")}
+    bank.world.send(*(bank.world.record(Moved(account="a", amount=amount)) for amount in (1, 2)))
+    bank.world.turn(60)
+    letters = bank.world.dead_letters()
+    assert [letter.handler.rpartition(".")[2] for letter in letters if letter.handler] == ["first", "second"]
+    bank.bad = {}
+    bank.redrive(letters[1])
+    assert bank.heard == [("second", 1)]
+    bank.redrive(letters[0])
+    assert bank.heard == [("second", 1), ("first", 1), ("first", 2), ("second", 2)]
+
+
+def test_a_redrive_for_a_handler_that_is_gone_is_a_dead_letter_again() -> None:
+    bank = Bank()
+    bank.bad = {2: Permanent("no")}
+    bank.pay(2)
+    (letter,) = bank.world.dead_letters()
+    bank.redrive(letter.model_copy(update={"handler": "renamed"}))
+    assert [found.failure.code for found in bank.world.dead_letters()] == ["failed", "unknown-handler"]
+
+
+@pytest.mark.promise("S0-42")
+def test_a_record_of_an_unknown_type_can_be_redriven_and_discarded() -> None:
+    bank = Bank()
+    record = bank.world.record(Pay(account="a", amount=1))
+    headers = [header for header in record.headers if header[0] != "ce_type"]
+    bank.world.send(record._replace(headers=[*headers, ("ce_type", b"antiphon.bank.Nobody")]))
+    bank.world.turn(60)
+    (letter,) = bank.world.dead_letters()
+    assert letter.handler is None
+    bank.redrive(letter)
+    bank.redrive(letter.model_copy(update={"generation": 1}), ("ce_discard", b"1"))
+    assert [found.generation for found in bank.world.dead_letters()] == [0, 1]
+    assert bank.closed == [(0, "redriven"), (1, "discarded")]
