@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check static kafka bench long lock clean fmt
+.PHONY: demo test check static kafka bench simulate long lock clean fmt
 
 demo: .venv/ready                           # all services and the gateway in one process; KAFKA=1: on a real broker
 	$(BIN)/python -m services.demo $(if $(KAFKA),--kafka)
@@ -22,7 +22,11 @@ kafka:                                      # a broker in the foreground, on POR
 bench: .venv/bench-ready
 	$(BIN)/python -m tests.bench
 
+simulate: .venv/ready                       # SEEDS=1000 with faults at every boundary, or SEED=k alone with its story
+	$(BIN)/python -m antiphon.testing.simulation --seeds $(or $(SEEDS),1000) $(if $(SEED),--seed $(SEED))
+
 long: test
+	@$(MAKE) --no-print-directory simulate SEEDS=10000
 
 fmt: .venv/ready
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextvars import Context, copy_context
@@ -40,9 +41,13 @@ class _Run:
     expires: float
     context: Context = field(default_factory=copy_context)
     handler: Coroutine[Any, Any, object] | None = None
+    stopped: bool = False
 
     def extend(self) -> None:
         self.expires = math.nan  # set anew when it is next looked at
+
+    def stop(self) -> None:
+        self.stopped, self.due = True, 0.0
 
 
 class SimulatedExecutor(Executor):
@@ -118,6 +123,7 @@ class SimulatedExecutor(Executor):
                 return
         except Exception as error:
             work.fail(error)
+        work.extend = work.stop = None
         if run in self._runs:
             self._runs.remove(run)
         self._gate.after(Boundary.HANDLER)
@@ -131,12 +137,17 @@ class SimulatedExecutor(Executor):
             run.handler = run.context.run(work.start)
             if run.handler is None:
                 return False
-            work.extend = run.extend
+            work.extend, work.stop = run.extend, run.stop
         if now >= run.expires:
             run.handler.close()
             raise HandlerTimeout(work.timeout)
         try:
-            awaited = run.context.run(run.handler.send, None)
+            if run.stopped:
+                awaited = run.context.run(run.handler.throw, CancelledError())
+            else:
+                awaited = run.context.run(run.handler.send, None)
+        except CancelledError as error:
+            raise RuntimeError("the handler was cancelled") from error
         except StopIteration as returned:
             work.succeed(returned.value)
             return False

@@ -16,6 +16,7 @@ class Boundary(Enum):
     READ_STATE = "state.poll"
     READ_SCHEMAS = "schemas.poll"
     READ_CONTROL = "control.poll"
+    READ_CANCELS = "cancels.poll"
     BEGIN = "transaction.begin"
     SEND = "transaction.send"
     ATTACH = "transaction.attach"
@@ -77,8 +78,8 @@ Place = tuple[Kind, Boundary | None, bool]
 _COMMIT = (Boundary.SEND, Boundary.ATTACH, Boundary.COMMIT)
 _SILENT = (Boundary.HANDLER, Boundary.SEND)  # what goes into the client's own queue, or nowhere, is always answered
 
+CRASHES: tuple[Place, ...] = tuple((Kind.CRASH, boundary, after) for boundary in Boundary for after in (False, True))
 PLACES: tuple[Place, ...] = (
-    *((Kind.CRASH, boundary, after) for boundary in Boundary for after in (False, True)),
     *((Kind.STALL, boundary, after) for boundary in Boundary for after in (False, True)),
     *((Kind.UNAVAILABLE, boundary, False) for boundary in Boundary if boundary not in _SILENT),
     *((Kind.ABORTED, boundary, False) for boundary in _COMMIT),
@@ -107,7 +108,7 @@ def draw(random: Random, services: list[str], window: float) -> list[Fault]:
         if random.random() < 0.4:
             faults.append(_anywhere(random, at, service))
             continue
-        kind, boundary, after = random.choice(PLACES)
+        kind, boundary, after = random.choice(CRASHES if random.random() < 0.4 else PLACES)
         skip = random.choice((0, 0, 1, 2, 5))
         if boundary is Boundary.ABORT:  # nobody gets there without a reason
             faults.append(Fault(Kind.ABORTED, at, random.choice(_COMMIT), service=service))

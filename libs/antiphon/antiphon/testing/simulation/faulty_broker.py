@@ -100,7 +100,11 @@ class _FaultyReader(Reader):
 
     def _boundary_of(self, topic: str) -> Boundary:
         names = self._names
-        known = {names.schemas: Boundary.READ_SCHEMAS, names.control: Boundary.READ_CONTROL}
+        known = {
+            names.schemas: Boundary.READ_SCHEMAS,
+            names.control: Boundary.READ_CONTROL,
+            names.cancels: Boundary.READ_CANCELS,
+        }
         if topic.startswith(names.state("")):
             return Boundary.READ_STATE
         return known.get(topic, Boundary.READ_SOURCES)
