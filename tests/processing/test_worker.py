@@ -438,3 +438,16 @@ def test_a_stop_does_not_wait_for_what_waits_for_its_retry(calls: Calls) -> None
     world.worker(app)
     settled(world, 2)
     assert [event.total for event in world.messages(world.names.events("counting"), Counted)] == [1, 2]
+
+
+def test_what_cannot_be_handled_ends_once_under_one_id(world: World) -> None:
+    record = world.record(Count(name="a"), ce_id="0b0e6a1c-6e52-4d53-9d5c-0ba2a9c2f0aa", **ASKED)
+    unknown = [header for header in record.headers if header[0] != "ce_type"] + [
+        ("ce_type", b"antiphon.counting.Nobody")
+    ]
+    for _ in range(2):
+        world.send(record._replace(headers=unknown))
+        world.turn(20)
+    assert len(world.dead_letters()) == 1
+    assert [end.status for end in world.settled()] == ["dead_lettered"]
+    assert replies(world) == [("token-1", Refused.type_name())] * 2

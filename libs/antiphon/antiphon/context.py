@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -24,6 +24,7 @@ class State(BaseModel):
 
 
 StateT = TypeVar("StateT", bound=State)
+T = TypeVar("T")
 
 
 class Outbox(ABC):
@@ -95,6 +96,21 @@ class Context(Outbox):
         """Tell whoever looks how far it is (0 to 1), or in words; the handler's timeout begins anew. Awaited.
 
         It is seen at once, whatever becomes of the attempt. Of many in a second the last one is told.
+        """
+
+    @overload
+    def once(self, name: str, fn: Callable[[str], Awaitable[T]]) -> Coroutine[Any, Any, T]: ...
+
+    @overload
+    def once(self, name: str, fn: Callable[[str], T]) -> Coroutine[Any, Any, T]: ...
+
+    @abstractmethod
+    def once(self, name: str, fn: Callable[[str], Any]) -> Coroutine[Any, Any, Any]:
+        """Do something outside of Kafka once: run `fn`, keep what it returns (JSON), and return that; awaited.
+
+        A later attempt, at whatever owner, gets what was kept and does not run `fn` again. Only a crash between the
+        effect and the commit of its entry repeats it: `fn` is given the idempotency key `<message id>/<name>`, the
+        same each time, for the other side to recognise.
         """
 
     @abstractmethod

@@ -15,7 +15,7 @@ from antiphon.processing.dead_letters import BadReplyAddress, Misplaced, NoSuchH
 from antiphon.processing.delivery import Delivery, Desk, Route
 from antiphon.processing.held import Unjudged
 from antiphon.processing.ledger import entry
-from antiphon.processing.settlement import Settlement
+from antiphon.processing.settlement import Settlement, redrive_or_none
 from antiphon.processing.slice import Slice
 from antiphon.topics import TopicNames, partition_of
 
@@ -161,7 +161,8 @@ class Admission:
             return None
         except (MessageError, Permanent) as error:
             less = refused - 1 if isinstance(error, OutputRefused) else refused
-            settle.refuse(slice_, envelope, route, error, now, less)
+            if not self._was_refused(slice_, envelope, now):
+                settle.refuse(slice_, envelope, route, error, now, less)
             return None
         slice_.admit(delivery)
         if slice_.cancelled and (why := slice_.cancelled.get(envelope.id)) is not None and redrive is None:
@@ -170,6 +171,16 @@ class Admission:
         if slice_.parked and settle.waits.behind(delivery, now):
             return None
         return delivery
+
+    def _was_refused(self, slice_: Slice, envelope: Envelope, now: float) -> bool:
+        """What cannot be handled ends once too, however often it comes."""
+        redrive = redrive_or_none(envelope)
+        id_ = _ledger_id(envelope, redrive)
+        if slice_.ledger.settled(id_, redrive.generation if redrive is not None else 0):
+            self._settlement.duplicate(slice_, envelope, id_, now, answered=self._may_be_answered(envelope))
+            return True
+        slice_.ledger.add_dead(id_, redrive.generation if redrive is not None else 0)
+        return False
 
     def _waits(self, delivery: Delivery, now: float, since: float) -> bool:
         """Whether it is not to be started yet; then it is found again when its time has come."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -10,6 +10,7 @@ from antiphon.broker import GroupMetadata, Outgoing, Partition
 from antiphon.processing.slice import Slice
 
 Input = tuple[str, int, int]  # topic, partition, offset
+Told = Callable[[bool], None]  # waits for the commit, and is told whether it succeeded
 
 
 class Outcome(Enum):
@@ -29,6 +30,7 @@ class Batch:
     slices: dict[int, Slice] = field(default_factory=dict)
     inputs: list[Input] = field(default_factory=list)
     opened: float = 0.0
+    told: list[Told] = field(default_factory=list)
 
     def touch(self, slice_: Slice, now: float) -> None:
         """Something of this slice is in the batch."""
@@ -38,6 +40,11 @@ class Batch:
 
     def __bool__(self) -> bool:
         return bool(self.slices)
+
+    def drop(self) -> dict[int, Slice]:
+        """It will never be committed; these are the slices that it holds changes of."""
+        tell(self.told, committed=False)
+        return self.slices
 
 
 @dataclass(slots=True)
@@ -55,7 +62,14 @@ class Commit:
     alive: float  # when its last call to the cluster began, in seconds since 1970
     sent: bool = False  # its outputs have been handed to the producer
     failure: Exception | None = None  # what went wrong with that
+    told: list[Told] = field(default_factory=list)
     abandoned: bool = False
     outcome: Outcome | None = None
     reason: str = ""
     seconds: float = 0.0
+
+
+def tell(told: list[Told], *, committed: bool) -> None:
+    """Whoever waits for a commit learns what became of it."""
+    for one in told:
+        one(committed)

@@ -20,7 +20,7 @@ def close_batch(batch: Batch, topics: SliceTopics, member: Member, now: float) -
         if topics.state is not None:
             batch.outputs += state_records(slice_, topics.state, topics.partitions, now)
     metadata = None if topics.state is None else member.metadata()
-    return Commit(batch.outputs, batch.slices, batch.inputs, offsets, metadata, now)
+    return Commit(batch.outputs, batch.slices, batch.inputs, offsets, metadata, now, told=batch.told)
 
 
 def state_records(slice_: Slice, topic: str, partitions: int, now: float) -> list[Outgoing]:
@@ -52,8 +52,12 @@ class Suspicion:
         return bool(self._suspects)
 
     def refused(self, inputs: list[Input]) -> None:
-        """This batch was refused because of one of its records."""
-        if len(inputs) == 1:
+        """This batch was refused because of one of its records.
+
+        While inputs are tried one at a time it is the first one: others in the batch ended because that one did, such
+        as duplicates behind it.
+        """
+        if len(inputs) == 1 or (inputs and inputs[0] in self._suspects):
             self._suspects.discard(inputs[0])
             self.condemned[inputs[0]] = self.condemned.get(inputs[0], 0) + 1
         else:

@@ -59,6 +59,7 @@ class Desk:
     outbound: Outbound
     keeps_state: bool
     progressed: Callable[[Delivery], None]  # told of each delivery that has a new `progress`
+    once: Callable[[Delivery, str, Callable[[str], Any]], Coroutine[Any, Any, Any]]  # runs an effect and keeps it
 
 
 class Delivery(Work):
@@ -324,6 +325,13 @@ class HandlerContext(Context):
         if delivery.extend is not None:
             delivery.extend()
         self._desk.progressed(delivery)
+
+    async def once(self, name: str, fn: Callable[[str], Any]) -> Any:
+        if not self._desk.keeps_state:
+            raise Permanent("ctx.once needs delivery='transactional'; this service delivers at least once")
+        if not name:
+            raise ValueError("an effect needs a name, which tells it from the others of this message")
+        return await self._desk.once(self._delivery, name, fn)
 
     def state(self, kind: type[StateT]) -> StateT:
         if not self._desk.keeps_state:

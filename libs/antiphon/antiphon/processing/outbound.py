@@ -27,14 +27,14 @@ class Outbound:
         self._codec = codec
         self.names = names
         self.source = f"service/{service}"
-        self._limit = limits.message_bytes
+        self.limit = limits.message_bytes
         self._kinds: dict[type[Message], tuple[str, str | None, str]] = {}  # topic, key field, type name
 
     def encode(self, message: Message) -> bytes:
         """The bytes (MessageTooLarge if there are too many)."""
         value = self._codec.encode(message)
-        if len(value) > self._limit:
-            raise MessageTooLarge(type(message).__name__, len(value), self._limit)
+        if len(value) > self.limit:
+            raise MessageTooLarge(type(message).__name__, len(value), self.limit)
         return value
 
     def record(self, message: Event | Command[Any], message_id: str, when: float, origin: Origin) -> Outgoing:

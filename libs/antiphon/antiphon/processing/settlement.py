@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from antiphon.broker import Outgoing, Record
-from antiphon.envelope import Envelope
+from antiphon.envelope import Envelope, Redrive
 from antiphon.errors import HandlerTimeout, MessageError, Permanent, RetryAfter, UnknownSchema
 from antiphon.processing.batch import Batch
 from antiphon.processing.committing import Suspicion
 from antiphon.processing.dead_letters import Cancelled, DeadlinePassed, GivenUp, bare_record
 from antiphon.processing.delivery import Delivery, Route
+from antiphon.processing.effects import Effects, awaken_effects, forget_effects
 from antiphon.processing.held import Held, Unjudged
 from antiphon.processing.ledger import entry
 from antiphon.processing.outbound import Outbound
@@ -36,6 +37,7 @@ class Settlement:
         self._names = outbound.names
         self._telling = Telling(identity, outbound)
         self.waits = Waits(self._telling, suspicion, limits)
+        self.once = Effects(self._telling, outbound.limit).once
         self.ages: defaultdict[str, list[float]] = defaultdict(list)  # topic -> seconds from record to settlement
         self.durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # outcome, handler -> seconds
         self.processed: Counter[str] = Counter()  # commands settled since the start, by the name of their type
@@ -55,6 +57,11 @@ class Settlement:
     def held(self) -> Held:
         """What waits for a time."""
         return self.waits.held
+
+    def awaken(self, slice_: Slice) -> None:
+        """It is served from now on."""
+        self.waits.awaken(slice_)
+        awaken_effects(slice_)
 
     def take_batch(self) -> Batch:
         """The batch as filled so far; a new one begins."""
@@ -140,7 +147,8 @@ class Settlement:
         self._telling.finish(slice_, envelope.record, now, from_source=False)
 
     def _give_up(self, slice_: Slice, envelope: Envelope, route: Route | None, error: Exception, now: float) -> None:
-        generation = _generation(envelope)
+        redrive = redrive_or_none(envelope)
+        generation = redrive.generation if redrive is not None else 0
         self._telling.bury(slice_, envelope, error, GivenUp(None, 0, generation), now)
         if generation:
             self._telling.closed(envelope, "redriven", now)
@@ -261,6 +269,8 @@ class Settlement:
             self._telling.closed(envelope, "redriven", now)
         if delivery.entry is not None:
             self.waits.ended(delivery)
+        if slice_.effects:
+            forget_effects(delivery)
         if route.message.ordered:
             self.waits.in_order(delivery, now)
         if delivery.first:
@@ -299,13 +309,12 @@ def _end(delivery: Delivery, status: str, error: BaseException | None) -> End:
     )
 
 
-def _generation(envelope: Envelope) -> int:
-    """Of a redrive; 0 of anything else, and where it cannot be read."""
+def redrive_or_none(envelope: Envelope) -> Redrive | None:
+    """What it says of a redrive; None of anything else, and where it cannot be read."""
     try:
-        redrive = envelope.redrive
+        return envelope.redrive
     except MessageError:
-        return 0
-    return redrive.generation if redrive is not None else 0
+        return None
 
 
 def retry_delay(delivery: Delivery, error: BaseException) -> float | None:

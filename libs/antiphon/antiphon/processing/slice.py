@@ -46,6 +46,7 @@ class Slice:
         self.parked = ParkedKeys()
         self.in_flight = 0  # deliveries admitted and not settled
         self.deliveries: dict[bytes, Delivery] = {}  # the first of each id among them
+        self.effects: dict[bytes, set[bytes]] = {}  # of messages that are not settled: the keys of their entries
         self.cancelled: dict[str, Cancelled] = {}  # message ids that somebody wants to end
         self.changed: dict[bytes, bytes | None] = {}  # entries that the next batch writes
 

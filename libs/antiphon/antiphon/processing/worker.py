@@ -16,7 +16,7 @@ from antiphon.catalogue import PLATFORM, Installation
 from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
 from antiphon.processing.admission import Admission, routes
 from antiphon.processing.announced import AnnouncedSchemas, announcements
-from antiphon.processing.batch import Commit, Outcome
+from antiphon.processing.batch import Commit, Outcome, tell
 from antiphon.processing.cancels import FollowedCancels
 from antiphon.processing.commit import (
     AcknowledgedCommitter,
@@ -65,7 +65,7 @@ class Worker:
         self._suspicion = Suspicion()
         self._settlement = Settlement(identity, outbound, self._suspicion, options.waits)
         self._sightings = Sightings(broker, outbound, identity)
-        desk = Desk(parts.codec, outbound, self._transactional, self._sightings.progressed)
+        desk = Desk(parts.codec, outbound, self._transactional, self._sightings.progressed, self._settlement.once)
         self._admission = Admission(routes(app), desk, self._settlement, self._suspicion, installation.partitions)
         self._committer = self._make_committer()
         self._measures = Measures(parts.metrics, app.service)
@@ -253,7 +253,7 @@ class Worker:
     def _start_over(self, number: int) -> None:
         """Restore this slice, if it is ours still, after what has been settled of it is committed or given up."""
         self._end_commit(self._options.revoke_budget)
-        doubtful = self._settlement.take_batch().slices
+        doubtful = self._settlement.take_batch().drop()
         ours = [other for other, slice_ in doubtful.items() if self._slices.owned.get(other) is slice_]
         self._again({number, *ours} & self._slices.owned.keys())
 
@@ -311,13 +311,14 @@ class Worker:
             return
         self._committing = None
         self._measures.commit_ended(commit)
+        tell(commit.told, committed=outcome is Outcome.COMMITTED)
         if outcome is Outcome.COMMITTED:
             self._committed(commit)
             return
         log.warning("%d records were not committed (%s): %s", len(commit.inputs), outcome.value, commit.reason)
         if outcome is Outcome.REFUSED:
             self._suspicion.refused(commit.inputs)
-        doubtful = commit.slices | self._settlement.take_batch().slices
+        doubtful = commit.slices | self._settlement.take_batch().drop()
         self._again([number for number, slice_ in doubtful.items() if self._slices.owned.get(number) is slice_])
 
     def _give_up(self, commit: Commit) -> None:
@@ -340,7 +341,7 @@ class Worker:
                 return
         for slice_ in starting:
             self._slices.serve(slice_)
-            self._settlement.waits.awaken(slice_)
+            self._settlement.awaken(slice_)
             for message_id in list(slice_.cancelled):
                 self._admission.cancel(slice_, message_id, self.last_turn)
             self._measures.restored(self._parts.clock.now() - slice_.since)
@@ -385,7 +386,7 @@ class Worker:
         if self._committing is not None:
             self._committing.abandoned = True
         self._end_commit(self._options.revoke_budget)
-        doubtful = self._settlement.take_batch().slices  # it may hold what is no longer ours, and cannot be sorted out
+        doubtful = self._settlement.take_batch().drop()  # it may hold what is no longer ours, and cannot be sorted out
         self._forget(partitions)
         self._again([number for number, slice_ in doubtful.items() if self._slices.owned.get(number) is slice_])
 
