@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from antiphon.app import App
 from antiphon.broker import Record
 from antiphon.envelope import Envelope
 from antiphon.processing import ledger
@@ -19,11 +20,10 @@ def audit_ends(evidence: Evidence) -> list[Violation]:
     """Every accepted command has ended exactly once, and nothing else has."""
     found = []
     commands: set[str] = set()
-    for service, app in ((app.service, app) for app in evidence.apps if app.delivery == "transactional"):
-        events = {handler.message.type_name().encode() for handler in app.events}
-        for id_, copies in evidence.commands(service).items():
-            if Envelope(copies[0]).raw("ce_type") in events:
-                continue  # an event that was forwarded
+    for app in evidence.apps:
+        for id_, copies in evidence.commands(app.service).items():
+            if _is_event(app, copies[0]):
+                continue
             commands.add(id_)
             ends = Counter(end.generation for end in evidence.settled.get(id_, []))
             if not ends:
@@ -64,7 +64,8 @@ def _plans(evidence: Evidence) -> Iterable[str]:
 
 def _emitted(record: Record) -> bool:
     envelope = Envelope(record)
-    return (envelope.raw("ce_source") or b"").startswith(b"service/") and not envelope.forwarded
+    moved = envelope.forwarded or envelope.raw("ce_generation") is not None
+    return (envelope.raw("ce_source") or b"").startswith(b"service/") and not moved
 
 
 def audit_answers(evidence: Evidence) -> list[Violation]:
@@ -85,19 +86,26 @@ def audit_answers(evidence: Evidence) -> list[Violation]:
 
 
 def audit_progress(evidence: Evidence) -> list[Violation]:
-    """No position of a command topic, as committed, is beyond what has been settled or forwarded."""
+    """No position of a command topic, as committed, is beyond what has been settled, forwarded or put to wait."""
     found = []
     for app in evidence.apps:
         topic = evidence.names.commands(app.service)
         forwarded = {Envelope(record).id for record in evidence.records(topic) if Envelope(record).forwarded}
+        waiting = evidence.waiting(app.service)
         for number, source in _progress(evidence, app.service, topic):
             for record in evidence.records(topic):
-                if record.partition != number or not _finished(source, record.offset):
+                if record.partition != number or not _finished(source, record.offset) or _is_event(app, record):
                     continue
                 id_ = Envelope(record).id
-                if id_ not in evidence.settled and id_ not in forwarded:
+                if id_ not in evidence.settled and id_ not in forwarded and id_ not in waiting:
                     found.append(Violation(f"{topic}[{number}]@{record.offset} counts as done; {id_} is not", (id_,)))
     return found
+
+
+def _is_event(app: App, record: Record) -> bool:
+    """Whether it is an event that lies among the commands, since it was forwarded or redriven."""
+    stated = Envelope(record).raw("ce_type")
+    return any(handler.message.type_name().encode() == stated for handler in app.events)
 
 
 def _progress(evidence: Evidence, service: str, topic: str) -> Iterable[tuple[int, SourceOffsets]]:

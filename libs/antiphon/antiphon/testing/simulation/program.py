@@ -17,6 +17,7 @@ from antiphon.codec import Codec
 from antiphon.envelope import Envelope
 from antiphon.lifecycle import CommandSettled, DeadLetter
 from antiphon.messages import Message
+from antiphon.processing.agenda import AGENDA, QUEUED, read_waiting
 from antiphon.processing.state import KEPT
 
 
@@ -52,6 +53,11 @@ class Program(ABC):
     def again(self, arrival: Arrival, number: int) -> Outgoing:
         """The same record as it is produced for the second (third, …) time."""
 
+    def tend(self, evidence: Evidence, now: float) -> Sequence[Outgoing]:
+        """What somebody who looks after the services produces now, such as redrives of what he finds dead; asked every
+        few seconds, and before everything is taken to be at rest. `now` is in seconds since 1970."""
+        return ()
+
     @abstractmethod
     def audit(self, evidence: Evidence) -> list[Violation]:
         """What is wrong in the end, beside what holds for all programs."""
@@ -61,9 +67,9 @@ class Evidence:
     """All that the log tells; every list in the order of the log, partition after partition."""
 
     def __init__(self, broker: MemoryBroker, codec: Codec, installation: Installation, apps: Sequence[App]) -> None:
-        self._broker, self._codec = broker, codec
+        self._broker = broker
         self.installation, self.names = installation, installation.names
-        self.apps = apps
+        self.apps, self.codec = apps, codec
         self._read: dict[str, list[Record]] = {}
 
     def records(self, topic: str) -> list[Record]:
@@ -82,7 +88,7 @@ class Evidence:
 
     def decode(self, record: Record, kind: type[Message]) -> Any:
         """The message in a record."""
-        return self._codec.decode(record.value, Envelope(record).content_type, kind)
+        return self.codec.decode(record.value, Envelope(record).content_type, kind)
 
     @cached_property
     def settled(self) -> Mapping[str, list[CommandSettled]]:
@@ -117,6 +123,12 @@ class Evidence:
             else:
                 found[record.partition, record.key] = record.value
         return found
+
+    def waiting(self, service: str) -> frozenset[str]:
+        """The ids of messages that wait in the service's state: for a time, or behind a parked key."""
+        entries = self.state(service).items()
+        found = [read_waiting(value) for (_, key), value in entries if key.startswith((AGENDA, QUEUED))]
+        return frozenset(Envelope(waiting.record).id for waiting in found)
 
     def kept(self, service: str, kind: str) -> Mapping[str, bytes]:
         """Authors' entries of one class, by key."""

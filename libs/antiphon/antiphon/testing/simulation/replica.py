@@ -163,4 +163,6 @@ class Replica(Actor):
         worker = self.worker
         if worker is None or self.frozen or not self.executor.idle or not worker.drained:
             return False
-        return not (worker._taken or worker._settlement.held or worker._settlement.ready or worker._slices.in_flight)
+        settlement = worker._settlement
+        waits = settlement.held.next_due is not None
+        return not (worker._taken or waits or settlement.ready or worker._slices.in_flight)

@@ -11,7 +11,7 @@ from random import Random
 
 from antiphon.clocks.virtual import VirtualClock
 
-Act = Callable[[], None]
+Act = Callable[[], object]
 DEEPEST = 4  # calls inside of each other that wait for others
 MOST_STEPS = 60_000
 

@@ -36,7 +36,7 @@ def run_seeds(seeds: Sequence[int], program: str = WORKSHOP) -> Report:
     return report
 
 
-def run_all(seeds: Sequence[int], program: str = WORKSHOP, done: Callable[[int], None] = lambda count: None) -> Report:
+def run_all(seeds: Sequence[int], program: str = WORKSHOP, done: Callable[[int], None] = lambda _: None) -> Report:
     """These seeds on all cores; `done` is told how many more have been run."""
     portions = [seeds[at : at + PORTION] for at in range(0, len(seeds), PORTION)]
     report = Report()

@@ -109,6 +109,8 @@ class Simulation:
                 self._start(service)
         for _ in range(4):
             schedule.at(self._random.uniform(1, options.window * 1.5), self._look)
+        for _ in range(2):
+            schedule.at(self._random.uniform(4, options.window * 1.5), self._tend)
         schedule.at(options.window, self._weather.clear)
         try:
             self._go()
@@ -129,7 +131,7 @@ class Simulation:
             schedule.step()
             if schedule.elapsed - checked > 0.5:
                 checked = schedule.elapsed
-                if self._quiet():
+                if self._quiet() and not self._tend():
                     return
         self._violations.append(
             Violation(f"it has not come to rest within {options.patience:g} s after the last fault")
@@ -220,6 +222,13 @@ class Simulation:
         self._schedule.note("somebody", f"produces to {record.topic}[{record.partition}]")
         self._producer.send([record])
         self._wake_all()
+
+    def _tend(self) -> bool:
+        """Whether somebody found something to do."""
+        produced = self._program.tend(self._evidence(), self._schedule.clock.now())
+        for record in produced:
+            self._produce(record)
+        return bool(produced)
 
     def _look(self) -> None:
         """In the middle of it: memory against log, and positions against ends."""

@@ -6,6 +6,7 @@ what its handler does, so an auditor who reads the log knows what must have come
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from pydantic import Field
@@ -31,6 +32,7 @@ class Script(Part):
     notices: int = 0
     calls: int = 0
     heavy: bool = False
+    later: float = 0.0  # seconds after which the calls are sent
 
 
 class Noticed(Event, family="notices", key="thing"):
@@ -57,6 +59,14 @@ class Mend(Command[Mended], service="workshop", key="thing"):
 
 class Polish(Command, service="workshop", key="thing"):
     """As `Mend`, by a plain function, and answered with nothing."""
+
+    thing: str
+    number: int
+    script: Script
+
+
+class Grind(Command, service="workshop", key="thing", ordered=True):
+    """As `Polish`, and behind one that waits or has failed, later ones of its key wait too."""
 
     thing: str
     number: int
@@ -98,8 +108,12 @@ class Flaky(Exception):
     """It may work the next time."""
 
 
-def perform(command: Mend | Polish, ctx: Context) -> int:
-    """What both commands of the workshop come to; returns how many were done before."""
+Made = Mend | Polish | Grind
+SCRIPTED: tuple[type[Command[Any]], ...] = (Mend, Polish, Grind)
+
+
+def perform(command: Made, ctx: Context) -> int:
+    """What all commands of the workshop come to; returns how many were done before."""
     script = command.script
     if script.fatal:
         raise Permanent("it cannot be mended")
@@ -114,8 +128,9 @@ def perform(command: Mend | Polish, ctx: Context) -> int:
         ctx.publish(Noticed(thing=f"{command.thing}{index % 2}", mark=mark(command.number, index), script=follows))
     if script.heavy:
         ctx.publish(Noticed(thing=command.thing, mark=-1, script=Script(), padding="x" * HEAVY))
+    when = ctx.now() + timedelta(seconds=script.later) if script.later else None
     for index in range(script.calls):
-        ctx.send(Call(thing=f"{command.thing}{index % 2}", mark=mark(command.number, index)))
+        ctx.send(Call(thing=f"{command.thing}{index % 2}", mark=mark(command.number, index)), not_before=when)
     return before
 
 
@@ -125,7 +140,7 @@ def mark(number: int, index: int) -> int:
 
 
 def workshop(retry: Retry) -> App:
-    """Mends and polishes."""
+    """Mends, polishes and grinds."""
     app = App("workshop")
 
     @app.command(retry=retry, timeout=f"{TIMEOUT:g}s")
@@ -139,6 +154,12 @@ def workshop(retry: Retry) -> App:
 
     @app.command(retry=retry)
     def polish(command: Polish, ctx: Context) -> None:
+        perform(command, ctx)
+
+    @app.command(retry=retry)
+    async def grind(command: Grind, ctx: Context) -> None:
+        if command.script.seconds:
+            await pause(min(command.script.seconds, TIMEOUT / 2))
         perform(command, ctx)
 
     return app
@@ -168,6 +189,3 @@ def front_desk(retry: Retry) -> App:
         called.marks = [*called.marks, command.mark]
 
     return app
-
-
-Scripted: tuple[type[Command[Any]], ...] = (Mend, Polish)
