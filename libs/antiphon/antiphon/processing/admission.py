@@ -11,7 +11,7 @@ from antiphon.errors import MessageError, Permanent, UnknownSchema, UnknownType
 from antiphon.messages import Message
 from antiphon.processing.agenda import Waiting, read_waiting
 from antiphon.processing.committing import Suspicion
-from antiphon.processing.dead_letters import BadReplyAddress, Misplaced, NoSuchHandler, OutputRefused, readable
+from antiphon.processing.dead_letters import BadReplyAddress, Crashed, Misplaced, NoSuchHandler, OutputRefused, readable
 from antiphon.processing.delivery import Delivery, Desk, Route
 from antiphon.processing.held import Unjudged
 from antiphon.processing.ledger import entry
@@ -112,6 +112,8 @@ class Admission:
         delivery.key = record.key or b""
         delivery.ledger_id = _ledger_id(envelope, redrive)
         delivery.generation = redrive.generation if redrive is not None else 0
+        if slice_.crashed == delivery.ledger_id:
+            raise _crashed()
         return delivery
 
     def _judge(self, slice_: Slice, record: Record, now: float, since: float | None = None) -> Delivery | None:
@@ -148,6 +150,8 @@ class Admission:
             if known:
                 settle.duplicate(slice_, envelope, id_, now, answered=self._may_be_answered(envelope))
                 return None
+            if slice_.crashed == id_:
+                raise _crashed()
             if "ce_correlationid" in headers:
                 _ = envelope.correlation_id
             if "ce_replyto" in headers:
@@ -243,6 +247,10 @@ def narrowed(route: Route, redrive: Redrive | None) -> Route:
         names = ", ".join(handler.name for handler in route.handlers)
         raise NoSuchHandler(f"ce_handler is {redrive.handler!r}; {route.type_name} is handled by {names}")
     return Route(route.message, found)
+
+
+def _crashed() -> Crashed:
+    return Crashed("each time it was handled the process ended; look into the log and the memory of the last owners")
 
 
 def _ledger_id(envelope: Envelope, redrive: Redrive | None) -> bytes:

@@ -46,6 +46,10 @@ class Cancelled(AntiphonError):
     """Somebody has asked for the command to end."""
 
 
+class Crashed(Permanent):
+    """The process ended, more than once, while this record was handled."""
+
+
 class NoSuchHandler(Permanent):
     """A redrive names a handler that this service does not have."""
 
@@ -61,6 +65,7 @@ class Misplaced(Permanent):
 CODES: dict[type[BaseException], str] = {
     BadReplyAddress: "bad-reply-address",
     Cancelled: "cancelled",
+    Crashed: "crashed",
     NoSuchHandler: "unknown-handler",
     Misplaced: "misplaced",
     DeadlinePassed: "timeout",

@@ -92,6 +92,7 @@ class Delivery(Work):
         "later",
         "ledger_id",
         "message",
+        "noted",
         "outputs",
         "progress",
         "record",
@@ -127,6 +128,7 @@ class Delivery(Work):
         self.first_tried = 0.0
         self.started = 0.0
         self.announced = False
+        self.noted = False  # in a commit, before it runs: should it end the process, it is known
         self.first = False  # of its key: it may run, or is held
         self.running = False
         self.cancelled: Cancelled | None = None  # it is to end

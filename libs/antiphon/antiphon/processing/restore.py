@@ -102,6 +102,7 @@ class Restore:
         """A position that its log does not have (any more) is moved to the log's start, by name."""
         starts = yield from ask(lambda: self._admin.log_starts(sources))
         ends = yield from ask(lambda: self._admin.ends(sources))
+        self.slice.ends = {source.topic: end for source, end in ends.items()}
         for source in sources:
             at = self.slice.sources[source.topic].contiguous
             if not starts[source] <= at <= ends[source]:

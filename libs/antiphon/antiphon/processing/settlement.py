@@ -9,6 +9,7 @@ from antiphon.envelope import Envelope, Redrive
 from antiphon.errors import HandlerTimeout, MessageError, Permanent, RetryAfter, UnknownSchema
 from antiphon.processing.batch import Batch
 from antiphon.processing.committing import Suspicion
+from antiphon.processing.crashes import Crashes
 from antiphon.processing.dead_letters import Cancelled, DeadlinePassed, GivenUp, bare_record
 from antiphon.processing.delivery import Delivery, Route
 from antiphon.processing.effects import Effects, awaken_effects, forget_effects
@@ -37,6 +38,7 @@ class Settlement:
         self._names = outbound.names
         self._telling = Telling(identity, outbound)
         self.waits = Waits(self._telling, suspicion, limits)
+        self.crashes = Crashes(self._telling)
         self.once = Effects(self._telling, outbound.limit).once
         self.ages: defaultdict[str, list[float]] = defaultdict(list)  # topic -> seconds from record to settlement
         self.durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # outcome, handler -> seconds

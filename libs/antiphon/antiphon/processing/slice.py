@@ -48,6 +48,9 @@ class Slice:
         self.deliveries: dict[bytes, Delivery] = {}  # the first of each id among them
         self.effects: dict[bytes, set[bytes]] = {}  # of messages that are not settled: the keys of their entries
         self.cancelled: dict[str, Cancelled] = {}  # message ids that somebody wants to end
+        self.ends: dict[str, int] = {}  # of the sources, when it was restored
+        self.wary: dict[str, int] = {}  # after crashes: up to which offset of each source records run one at a time
+        self.crashed: bytes | None = None  # the id of the one that ran when the last owner crashed
         self.changed: dict[bytes, bytes | None] = {}  # entries that the next batch writes
 
     def admit(self, delivery: Delivery) -> None:

@@ -267,11 +267,11 @@ class Worker:
                 self._settlement.ready += self._admission.admit(slice_, of_slice, now)
 
     def _hand_over(self, now: float) -> None:
-        ready = self._settlement.ready
-        if not ready:
+        crashes, ready = self._settlement.crashes, self._settlement.ready
+        if not ready and not crashes.waiting:
             return
         self._settlement.ready = []
-        ready = self._pausing.sort(ready)
+        ready = self._pausing.sort([*crashes.sort(ready), *crashes.step(now)])
         start: list[Delivery] = []
         for delivery in ready:
             if delivery.slice.phase is not Phase.SERVING or (self._draining and not delivery.step) or delivery.ended:
@@ -362,6 +362,7 @@ class Worker:
     def _started(self, slice_: Slice, lost: list[str]) -> None:
         for topic in lost:
             self._settlement.counts["positions_lost", topic] += 1
+        self._settlement.crashes.start(slice_)
         self._settlement.batch.touch(slice_, self.last_turn)
 
     # -- what the group says (inside member.poll) ------------------------------------------------------------------
@@ -375,6 +376,8 @@ class Worker:
         self._measures.rebalanced("revoked")
         self._end_commit(self._options.revoke_budget)
         self._settlement.hand_on(set(partitions), self.last_turn)
+        owned = self._slices.owned
+        self._settlement.crashes.end([owned[number] for number in partitions if number in owned], self.last_turn)
         self._close_batch(self.last_turn, at_once=True)
         self._end_commit(self._options.revoke_budget)
         if not self._transactional:
