@@ -245,3 +245,19 @@ def test_a_record_of_an_unknown_type_can_be_redriven_and_discarded() -> None:
     bank.redrive(letter.model_copy(update={"generation": 1}), ("ce_discard", b"1"))
     assert [found.generation for found in bank.world.dead_letters()] == [0, 1]
     assert bank.closed == [(0, "redriven"), (1, "discarded")]
+
+
+def test_a_redrive_that_comes_twice_at_once_runs_once() -> None:
+    bank = Bank()
+    bank.bad = {2: Permanent("no")}
+    bank.pay(2)
+    (letter,) = bank.world.dead_letters()
+    bank.bad = {}
+    headers = [(header.name, header.value) for header in letter.record_headers]
+    headers += [("ce_handler", (letter.handler or "").encode()), ("ce_generation", b"1")]
+    topic = bank.world.names.commands("bank")
+    redrive = Outgoing(topic, letter.partition, letter.record_key, letter.record_value, headers)
+    bank.world.send(redrive, redrive)
+    bank.world.turn(60)
+    assert bank.paid == [2]
+    assert [end.generation for end in bank.world.settled()] == [0, 1]

@@ -8,8 +8,8 @@ everything at once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
+from typing import Any, Protocol
 
 from antiphon.broker import Partition, Reader, Record
 
@@ -39,6 +39,21 @@ class Work(ABC):
     @abstractmethod
     def fail(self, error: BaseException) -> None:
         """The handler raised this."""
+
+
+class Promise(Protocol):
+    """What an asynchronous handler awaits and the loop keeps or breaks; an asyncio.Future is one."""
+
+    def done(self) -> bool:
+        """Whether it has been kept or broken, or nobody waits for it any more."""
+
+    def set_result(self, result: None, /) -> None:
+        """Keep it."""
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """Break it: the handler sees this."""
+
+    def __await__(self) -> Generator[Any, None, None]: ...
 
 
 class Intake(ABC):
@@ -75,6 +90,10 @@ class Executor(ABC):
     @abstractmethod
     def handle(self, work: Sequence[Work]) -> None:
         """Run these; each is given back by `ended` once."""
+
+    @abstractmethod
+    def promise(self) -> Promise:
+        """Something for an asynchronous handler to wait for."""
 
     @abstractmethod
     def ended(self) -> list[Work]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from antiphon.broker import Reader
 from antiphon.errors import HandlerTimeout
-from antiphon.executor import Executor, Intake, Work
+from antiphon.executor import Executor, Intake, Promise, Work
 from antiphon.executors.intakes import WatchedIntake
 from antiphon.executors.runners import STOPPING, Runners
 
@@ -92,6 +92,9 @@ class LoopExecutor(Executor):
             self._runners.add(asynchronous)
         if len(asynchronous) < len(work):
             self._call([one for one in work if not one.asynchronous])
+
+    def promise(self) -> Promise:
+        return self._loop.create_future()
 
     def _call(self, work: Sequence[Work]) -> None:
         if self._pool is None:

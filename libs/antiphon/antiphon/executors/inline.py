@@ -7,7 +7,7 @@ from contextvars import copy_context
 from typing import Any
 
 from antiphon.broker import Reader
-from antiphon.executor import Executor, Intake, Work
+from antiphon.executor import Executor, Intake, Promise, Work
 from antiphon.executors.intakes import DirectIntake
 
 
@@ -45,6 +45,9 @@ class InlineExecutor(Executor):
             return
         handler.close()
         raise RuntimeError(f"a handler waits for {awaited!r}, which nothing ends where all is done at once")
+
+    def promise(self) -> Promise:
+        raise RuntimeError("a handler waits for a commit, which never comes where all is done at once")
 
     def ended(self) -> list[Work]:
         ended, self._ended = self._ended, []

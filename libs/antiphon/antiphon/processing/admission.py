@@ -140,14 +140,10 @@ class Admission:
                 self._elsewhere(slice_, envelope, key, now)
                 return None
             delivery.key = key
-            if redrive is None:
-                id_ = delivery.ledger_id = entry(envelope.id)
-                known = id_ in slice_.ledger or id_ in slice_.waiting
-            else:
-                id_ = delivery.ledger_id = _ledger_id(envelope, redrive)
+            id_ = delivery.ledger_id = _ledger_id(envelope, redrive)
+            if redrive is not None:
                 delivery.generation = redrive.generation
-                known = slice_.ledger.settled(id_, redrive.generation) or id_ in slice_.waiting
-            if known:
+            if slice_.knows(id_, delivery.generation):
                 settle.duplicate(slice_, envelope, id_, now, answered=self._may_be_answered(envelope))
                 return None
             if slice_.crashed == id_:

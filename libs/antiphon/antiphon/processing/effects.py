@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any
 
 from antiphon.errors import MessageTooLarge, Permanent, Retryable
+from antiphon.executor import Promise
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.ledger import entry
 from antiphon.processing.slice import Phase, Slice
@@ -20,8 +20,9 @@ EFFECT = b"effect/"
 class Effects:
     """Runs each effect of a message once, but for a crash between the effect and the commit of its entry."""
 
-    def __init__(self, telling: Telling, message_bytes: int) -> None:
+    def __init__(self, telling: Telling, promise: Callable[[], Promise], message_bytes: int) -> None:
         self._telling = telling
+        self._promise = promise
         self._limit = message_bytes
 
     async def once(self, delivery: Delivery, name: str, fn: Callable[[str], Awaitable[Any] | Any]) -> Any:
@@ -43,9 +44,9 @@ class Effects:
             raise MessageTooLarge(f"what came of {name!r}", len(value), self._limit)
         return value
 
-    def _keep(self, delivery: Delivery, key: bytes, value: bytes) -> asyncio.Future[None]:
+    def _keep(self, delivery: Delivery, key: bytes, value: bytes) -> Promise:
         slice_ = delivery.slice
-        kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        kept = self._promise()
         if slice_.phase is not Phase.SERVING:
             kept.set_exception(Retryable("the slice has another owner"))
             return kept
@@ -56,7 +57,7 @@ class Effects:
         return kept
 
 
-def _tell(kept: asyncio.Future[None], committed: bool) -> None:
+def _tell(kept: Promise, committed: bool) -> None:
     if kept.done():
         return  # the handler waits no longer
     if committed:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 
 from antiphon.broker import Outgoing, Record
 from antiphon.envelope import Envelope, Redrive
 from antiphon.errors import HandlerTimeout, MessageError, Permanent, RetryAfter, UnknownSchema
+from antiphon.executor import Promise
 from antiphon.processing.batch import Batch
 from antiphon.processing.committing import Suspicion
 from antiphon.processing.crashes import Crashes
@@ -33,13 +35,14 @@ class Settlement:
         outbound: Outbound,
         suspicion: Suspicion,
         limits: WaitLimits,
+        promise: Callable[[], Promise],
     ) -> None:
         self._identity = identity
         self._names = outbound.names
         self._telling = Telling(identity, outbound)
         self.waits = Waits(self._telling, suspicion, limits)
         self.crashes = Crashes(self._telling)
-        self.once = Effects(self._telling, outbound.limit).once
+        self.once = Effects(self._telling, promise, outbound.limit).once
         self.ages: defaultdict[str, list[float]] = defaultdict(list)  # topic -> seconds from record to settlement
         self.durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # outcome, handler -> seconds
         self.processed: Counter[str] = Counter()  # commands settled since the start, by the name of their type
@@ -91,7 +94,7 @@ class Settlement:
         assert id_ is not None
         if delivery.ended:
             return False
-        if delivery.entry is None and (id_ in slice_.ledger or id_ in slice_.waiting) and not delivery.generation:
+        if delivery.entry is None and slice_.knows(id_, delivery.generation):
             self.duplicate(slice_, delivery.envelope, id_, now, answered=True)
             slice_.leave(delivery)
             return False
@@ -109,11 +112,11 @@ class Settlement:
         """It has been settled before, or waits: who asks, where answers may go, gets the recorded answer again, or the
         one that comes."""
         self._telling.count("duplicates_skipped", envelope.record.topic)
-        if answered and id_ in slice_.waiting:
-            if envelope.raw("ce_replyto") is not None:
+        if answered and redrive_or_none(envelope) is None:  # who asked has been told before the redrive
+            if id_ not in slice_.waiting:
+                self._telling.answer_again(slice_, envelope)
+            elif envelope.raw("ce_replyto") is not None:
                 self.waits.join(slice_, envelope, id_)
-        elif answered:
-            self._telling.answer_again(slice_, envelope)
         self._telling.finish(slice_, envelope.record, now)
 
     def forward(self, slice_: Slice, envelope: Envelope, key: bytes, partition: int, now: float) -> None:

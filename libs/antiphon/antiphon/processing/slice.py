@@ -53,6 +53,10 @@ class Slice:
         self.crashed: bytes | None = None  # the id of the one that ran when the last owner crashed
         self.changed: dict[bytes, bytes | None] = {}  # entries that the next batch writes
 
+    def knows(self, id_: bytes, generation: int) -> bool:
+        """Whether this message, or this redrive of it, has been settled or waits in the state."""
+        return id_ in self.waiting or self.ledger.settled(id_, generation)
+
     def admit(self, delivery: Delivery) -> None:
         """It takes a place in flight, until it leaves."""
         self.in_flight += 1

@@ -63,7 +63,7 @@ class Worker:
         identity = Identity(app.service, options.replica, self._transactional)
         outbound = Outbound(parts.codec, names, app.service, options.limits)
         self._suspicion = Suspicion()
-        self._settlement = Settlement(identity, outbound, self._suspicion, options.waits)
+        self._settlement = Settlement(identity, outbound, self._suspicion, options.waits, executor.promise)
         self._sightings = Sightings(broker, outbound, identity)
         desk = Desk(parts.codec, outbound, self._transactional, self._sightings.progressed, self._settlement.once)
         self._admission = Admission(routes(app), desk, self._settlement, self._suspicion, installation.partitions)
