@@ -13,7 +13,7 @@ from typing import Any
 
 from antiphon.broker import Reader
 from antiphon.errors import HandlerTimeout
-from antiphon.executor import Executor, Intake, Work
+from antiphon.executor import Executor, Intake, Promise, Work
 from antiphon.executors.intakes import DirectIntake
 from antiphon.testing.simulation.faults import Boundary
 from antiphon.testing.simulation.gate import Gate
@@ -32,6 +32,35 @@ def pause(seconds: float) -> Generator[_Pause, None, None]:
     yield _Pause(seconds)
 
 
+class _Promise:
+    """Kept or broken by the worker's loop; whoever waits for it may go on then."""
+
+    def __init__(self) -> None:
+        self._done = False
+        self._error: BaseException | None = None
+        self.kept: Callable[[], None] = lambda: None
+
+    def done(self) -> bool:
+        return self._done
+
+    def set_result(self, result: None, /) -> None:
+        self._done = True
+        self.kept()
+
+    def set_exception(self, error: BaseException, /) -> None:
+        self._error = error
+        self.set_result(None)
+
+    def __await__(self) -> Generator[_Promise, None, None]:
+        try:
+            while not self._done:
+                yield self
+        finally:
+            self._done = True  # nobody waits for it any more
+        if self._error is not None:
+            raise self._error
+
+
 @dataclass(eq=False, slots=True)
 class _Run:
     """A handler on its way; `due` and `expires` in seconds since 1970."""
@@ -47,7 +76,11 @@ class _Run:
         self.expires = math.nan  # set anew when it is next looked at
 
     def stop(self) -> None:
-        self.stopped, self.due = True, 0.0
+        self.stopped = True
+        self.go_on()
+
+    def go_on(self) -> None:
+        self.due = 0.0
 
 
 class SimulatedExecutor(Executor):
@@ -151,15 +184,25 @@ class SimulatedExecutor(Executor):
         except StopIteration as returned:
             work.succeed(returned.value)
             return False
-        if not isinstance(awaited, _Pause):
-            run.handler.close()
-            raise RuntimeError(
-                f"a handler waits for {awaited!r}; in a simulation time passes by `pause(seconds)` alone"
-            )
         if math.isnan(run.expires):
             run.expires = now + work.timeout
-        run.due = min(now + awaited.seconds, run.expires)
+        run.due = min(now + self._patience(run, awaited), run.expires)
         return True
+
+    @staticmethod
+    def _patience(run: _Run, awaited: object) -> float:
+        """For how long a handler waits for this."""
+        if isinstance(awaited, _Promise):
+            awaited.kept = run.go_on
+            return math.inf
+        if isinstance(awaited, _Pause):
+            return awaited.seconds
+        assert run.handler is not None
+        run.handler.close()
+        raise RuntimeError(f"a handler waits for {awaited!r}; in a simulation time passes by `pause(seconds)` alone")
+
+    def promise(self) -> Promise:
+        return _Promise()
 
     def ended(self) -> list[Work]:
         ended, self._ended = self._ended, []

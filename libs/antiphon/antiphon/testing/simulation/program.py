@@ -19,6 +19,7 @@ from antiphon.lifecycle import CommandSettled, DeadLetter
 from antiphon.messages import Message
 from antiphon.processing.agenda import AGENDA, QUEUED, read_waiting
 from antiphon.processing.state import KEPT
+from antiphon.testing.simulation.faults import Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,21 @@ class Program(ABC):
 
 
 class Evidence:
-    """All that the log tells; every list in the order of the log, partition after partition."""
+    """All that the log tells; every list in the order of the log, partition after partition. `struck` is what has gone
+    wrong so far."""
 
-    def __init__(self, broker: MemoryBroker, codec: Codec, installation: Installation, apps: Sequence[App]) -> None:
+    def __init__(
+        self,
+        broker: MemoryBroker,
+        codec: Codec,
+        installation: Installation,
+        apps: Sequence[App],
+        struck: Sequence[Fault],
+    ) -> None:
         self._broker = broker
         self.installation, self.names = installation, installation.names
         self.apps, self.codec = apps, codec
+        self.struck = tuple(struck)
         self._read: dict[str, list[Record]] = {}
 
     def records(self, topic: str) -> list[Record]:

@@ -146,7 +146,7 @@ class Simulation:
             replica.executor.kill()
 
     def _evidence(self) -> Evidence:
-        return Evidence(self._broker, _codec, self._installation, list(self._apps.values()))
+        return Evidence(self._broker, _codec, self._installation, list(self._apps.values()), self._weather.struck)
 
     def _result(self) -> Result:
         schedule = self._schedule

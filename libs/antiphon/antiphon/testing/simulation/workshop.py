@@ -6,6 +6,7 @@ what its handler does, so an auditor who reads the log knows what must have come
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +34,7 @@ class Script(Part):
     calls: int = 0
     heavy: bool = False
     later: float = 0.0  # seconds after which the calls are sent
+    parcel: bool = False  # something goes out of the house, too
 
 
 class Noticed(Event, family="notices", key="thing"):
@@ -139,14 +141,21 @@ def mark(number: int, index: int) -> int:
     return number * 100 + index
 
 
-def workshop(retry: Retry) -> App:
-    """Mends, polishes and grinds."""
+def workshop(retry: Retry, parcels: Counter[str]) -> App:
+    """Mends, polishes and grinds; `parcels` counts what leaves the house, by idempotency key."""
     app = App("workshop")
+
+    async def post(key: str) -> str:
+        await pause(0.01)
+        parcels[key] += 1
+        return key
 
     @app.command(retry=retry, timeout=f"{TIMEOUT:g}s")
     async def mend(command: Mend, ctx: Context) -> Mended:
         if command.script.seconds:
             await pause(command.script.seconds / 2)
+        if command.script.parcel:
+            await ctx.once("parcel", post)
         before = perform(command, ctx)
         if command.script.seconds:
             await pause(command.script.seconds / 2)

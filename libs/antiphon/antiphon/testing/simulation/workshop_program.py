@@ -17,6 +17,7 @@ from antiphon.envelope import Envelope, derived_id
 from antiphon.lifecycle import CancelRequested, DeadLetter
 from antiphon.messages import Message
 from antiphon.retry import Retry
+from antiphon.testing.simulation.faults import Boundary, Kind
 from antiphon.testing.simulation.program import Arrival, Evidence, Program, Violation
 from antiphon.testing.simulation.workshop import (
     SCRIPTED,
@@ -51,7 +52,8 @@ class WorkshopProgram(Program):
     def __init__(self, random: Random, window: float) -> None:
         self._random, self._window = random, window
         self._retry = Retry(*random.choice(DELAYS))
-        self.apps: list[App] = [workshop(self._retry), front_desk(self._retry)]
+        self._parcels: Counter[str] = Counter()
+        self.apps: list[App] = [workshop(self._retry, self._parcels), front_desk(self._retry)]
         self._tended: set[tuple[str, str | None, int]] = set()
 
     def load(self, installation: Installation, codec: Codec, begin: float) -> Sequence[Arrival]:
@@ -97,15 +99,17 @@ class WorkshopProgram(Program):
     # -- what must have come of it -------------------------------------------------------------------------------
 
     def audit(self, evidence: Evidence) -> list[Violation]:
-        asked = evidence.messages(evidence.names.cancels, CancelRequested)
-        cancelled = {found.command_id for found in asked}
+        cancelled = _cancels(evidence)
         found: list[Violation] = []
         done: dict[str, _Done] = {}
         for id_, copies in evidence.commands("workshop").items():
             ends = sorted(evidence.settled.get(id_, []), key=lambda end: end.generation)
             first = next((copy for copy in copies if not _is_redrive(copy)), copies[0])
             message: Made | None = self._read(evidence, first.value, dict(first.headers))
-            expected = self._expected(first, message) | ({"cancelled"} if id_ in cancelled else set())
+            expected = self._expected(first, message)
+            if id_ in cancelled:
+                early = cancelled[id_] < first.timestamp and _heeded(evidence)
+                expected = expected - {"completed", "failed"} | {"cancelled"} if early else expected | {"cancelled"}
             if ends and ends[0].status not in expected:
                 told = f"command {id_} ended {ends[0].status}, not {' or '.join(sorted(expected))}"
                 found.append(Violation(told, (id_,)))
@@ -114,7 +118,8 @@ class WorkshopProgram(Program):
                 done[id_] = _Done(self._place(copies, message.thing), message, tried_once)
         found += self._audit_done(evidence, list(done.values()))
         found += self._audit_notices(evidence, done)
-        return found + self._audit_calls(evidence, done)
+        found += self._audit_calls(evidence, done)
+        return found + self._audit_parcels(evidence, done)
 
     def _expected(self, first: Record, message: Made | None) -> set[str]:
         envelope = Envelope(first)
@@ -178,6 +183,19 @@ class WorkshopProgram(Program):
         filed = Counter(event.mark for id_, event in events if id_ not in dead or id_ in redriven)
         return found + _compare("notice filed", filed, _marks(evidence, "Filed"))
 
+    def _audit_parcels(self, evidence: Evidence, done: dict[str, _Done]) -> list[Violation]:
+        """What left the house: at least once where the command was completed, and again only where something failed; a
+        message whose outputs are refused takes the slice's others with it, a few times."""
+        refused = [letters for letters in evidence.dead_letters.values() if letters[0].failure.code == "output-refused"]
+        most = 1 + len(evidence.struck) + 4 * len(refused)
+        mended = {id_: each.message.script for id_, each in done.items() if isinstance(each.message, Mend)}
+        sent = {f"{id_}/parcel" for id_, script in mended.items() if script.parcel}
+        return [
+            Violation(f"parcel {key} has left {self._parcels[key]} times", (key.partition("/")[0],))
+            for key in sorted({*sent, *self._parcels})
+            if not (key in sent) <= self._parcels[key] <= most
+        ]
+
     @staticmethod
     def _audit_calls(evidence: Evidence, done: dict[str, _Done]) -> list[Violation]:
         expected = Counter(
@@ -194,6 +212,20 @@ class WorkshopProgram(Program):
         found = _compare("call", expected, Counter(sent.keys()))
         marks = Counter(evidence.decode(record, Call).mark for record in sent.values())
         return found + _compare("call taken", marks, _marks(evidence, "Called"))
+
+
+def _cancels(evidence: Evidence) -> dict[str, int]:
+    """The commands that somebody wanted to end, with the log's time of that in milliseconds."""
+    records = evidence.records(evidence.names.cancels)
+    return {evidence.decode(record, CancelRequested).command_id: record.timestamp for record in records}
+
+
+def _heeded(evidence: Evidence) -> bool:
+    """Whether nothing has kept an owner from reading a cancel before the command that came after it."""
+    unread = {Boundary.READ_CANCELS, Boundary.READ_SCHEMAS, Boundary.READ_CONTROL, None}
+    return not any(
+        fault.boundary in unread and fault.kind in (Kind.UNAVAILABLE, Kind.OUTAGE) for fault in evidence.struck
+    )
 
 
 def _is_redrive(record: Record) -> bool:
