@@ -3,9 +3,11 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from deploy.kafka.run import BrokerUnavailable
 from tests.kafka import LocalKafka, prepare, shared_kafka
@@ -31,6 +33,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if not session.config.option.collectonly and any(item.get_closest_marker("kafka") for item in session.items):
         with contextlib.suppress(BrokerUnavailable):
             prepare()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _verbs_are_put_together_once() -> Iterator[None]:
+    """typer's runner makes the whole tree of commands anew for every run, which takes longer than most verbs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.testing._get_command", cache(get_command))
+        yield
 
 
 @pytest.fixture(scope="session")

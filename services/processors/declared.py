@@ -15,7 +15,7 @@ from antiphon.agents.pool import Execution, Pool
 from antiphon.agents.processor import Processor, requirements
 from antiphon.clock import Clock
 from antiphon.control import DeclaredCommand, DeclaredCompleted, ProcessorDeclared
-from antiphon.controls import ControlTable, Load
+from antiphon.declarations import ControlTable, Load
 from antiphon.errors import LlmBadAnswer, NoProcessor
 from antiphon.llm import ChatMessage, Llm
 
@@ -40,17 +40,16 @@ class DeclaredWork:
 
         Permanent if no processor fits (at the second look), or if it never comes to an end.
         """
-        pool = self._ready()
         kind, parameters = command.command_type, command.parameters
         try:
-            chosen = pool.choose(requirements(kind, parameters, priority=ctx.priority))
+            chosen = self._choose(kind, parameters, ctx)
         except NoProcessor as error:
             if ctx.attempt == 1:  # a declaration travels on another topic than the command, and may come a moment later
                 raise Retryable(str(error)) from error
             raise
         said: list[ChatMessage] = []
         for _ in range(MOST_STEPS):
-            execution = await pool.execute(chosen, kind, parameters, said)
+            execution = await self._ready().execute(chosen, kind, parameters, said)
             step = _unfinished(execution.response)
             if step is None:
                 return _completed(execution)
@@ -65,15 +64,11 @@ class DeclaredWork:
 
         `answer` is the JSON Schema that it is told to keep; whoever asks has to check it.
         """
-        if not self._has(kind):
-            return None
-        pool = self._ready()
-        try:
-            chosen = pool.choose(requirements(kind, parameters, priority=ctx.priority))
-        except NoProcessor:
+        chosen = self._declared(kind, parameters, ctx)
+        if chosen is None:
             return None
         told = f"{chosen.instructions}\n\nThe answer keeps this JSON Schema: {json.dumps(answer)}"
-        return await pool.execute(replace(chosen, instructions=told), kind, parameters)
+        return await self._ready().execute(replace(chosen, instructions=told), kind, parameters)
 
     @contextmanager
     def named(self, kind: str, ctx: Context) -> Iterator[str | None]:
@@ -81,21 +76,24 @@ class DeclaredWork:
 
         None if none fits: then the service's own handler has done it.
         """
-        if not self._has(kind):
+        chosen = self._declared(kind, {}, ctx)
+        if chosen is None:
             yield None
             return
-        pool = self._ready()
-        wanted = requirements(kind, {}, priority=ctx.priority)
-        try:
-            chosen = pool.choose(wanted)
-        except NoProcessor:
-            yield None
-            return
-        with pool.occupied(chosen):
+        with self._ready().occupied(chosen):
             yield chosen.name
 
-    def _has(self, kind: str) -> bool:
-        return any(kind in declared.command_types for declared in self._controls.processors())
+    def _choose(self, kind: str, parameters: Mapping[str, JsonValue], ctx: Context) -> Processor:
+        return self._ready().choose(requirements(kind, parameters, priority=ctx.priority))
+
+    def _declared(self, kind: str, parameters: Mapping[str, JsonValue], ctx: Context) -> Processor | None:
+        """One that does the work of a type which has a handler of its own; no model is made while there is none."""
+        if not any(kind in declared.command_types for declared in self._controls.processors()):
+            return None
+        try:
+            return self._choose(kind, parameters, ctx)
+        except NoProcessor:
+            return None
 
     def _ready(self) -> Pool:
         with self._making:  # handlers in threads may be the first ones
@@ -109,7 +107,7 @@ class DeclaredWork:
     def _loads(self) -> Mapping[str, Load]:
         if self._pool is None:
             return {}
-        return {name: Load(load.busy, load.done + load.failed) for name, load in self._pool.loads().items()}
+        return {name: Load(tally.busy, tally.done + tally.failed) for name, tally in self._pool.tallies().items()}
 
 
 def _processor(declared: ProcessorDeclared) -> Processor:

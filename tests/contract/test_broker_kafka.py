@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from confluent_kafka import Producer as Client
@@ -16,11 +18,12 @@ from confluent_kafka.admin import AdminClient
 from antiphon.broker import Broker, Partition
 from antiphon.brokers.kafka import KafkaBroker
 from antiphon.brokers.profiles import KAFKA, KAFKA_CLASSIC
-from antiphon.errors import BrokerUnavailable
+from antiphon.errors import BrokerError, BrokerUnavailable
 from antiphon.profile import Profile
 from antiphon.testing.contracts.broker import BrokerContract, BrokerHarness, FencingContract, GroupContract
 from antiphon.testing.contracts.broker_harness import Participant, outgoing, values
 from tests.kafka import LocalKafka
+from tests.waiting import until
 
 # a process that joins a group, says so, and goes on until it is killed
 MEMBER = """
@@ -174,3 +177,26 @@ class TestOutage(OnKafka):
                 self.admin.topics(timeout=0.5)
         finally:
             self.cluster.thaw()
+
+    @pytest.mark.parametrize("killed", [False, True], ids=["frozen", "killed"])
+    def test_who_asks_about_offsets_is_answered_again_after_an_outage(self, killed: bool) -> None:
+        """The consumers that are asked are never replaced: one that stayed deaf would keep slices from being served."""
+        here, group = Partition(self.topic(), 0), self.name("group")
+        questions: list[Callable[[], Future[Any]]] = [
+            lambda: self.admin.ends([here]),
+            lambda: self.admin.committed(group, [here]),
+        ]
+
+        def answered() -> bool:
+            asked = [question() for question in questions]
+            return [each.exception(self.patience) for each in asked] == [None, None]
+
+        until(answered, "both are answered", 20)
+        before = [question().result(self.patience) for question in questions]
+        self.cluster.kill() if killed else self.cluster.freeze()
+        for question in questions:
+            with pytest.raises(BrokerError):
+                question().result(self.patience)
+        self.cluster.start() if killed else self.cluster.thaw()
+        until(answered, "both are answered again", 20)
+        assert [question().result(self.patience) for question in questions] == before

@@ -142,12 +142,12 @@ class TestOnlyEmbedded(InMemory):
             member.poll(0)
 
     def test_sending_and_reading_cost_microseconds(self) -> None:
-        """A bound ten times above what is measured: it fails when something per record becomes linear in the log."""
-        topic, count = self.topic(), 50_000
+        """A bound on CPU time, ten times above what is measured: no cost of a record may be linear in the log."""
+        topic, count = self.topic(), 20_000
         headers = [(f"ce_{number}", b"value") for number in range(5)]
         batch = [Outgoing(topic, 0, b"key", b"value", headers)] * 500
         producer, reader = self.producer(self.name("id")), self.reader((topic, 0, 0))
-        began = time.perf_counter()
+        began = time.thread_time()
 
         for _ in range(count // 500):
             producer.begin()
@@ -155,7 +155,7 @@ class TestOnlyEmbedded(InMemory):
             producer.commit(self.patience)
             assert len(reader.poll(500, 0)) == 500
 
-        assert (time.perf_counter() - began) / count < 30e-6
+        assert (time.thread_time() - began) / count < 30e-6
 
     def _keep(self, topic: str, *entries: tuple[str, bytes | None]) -> None:
         producer = self.producer()

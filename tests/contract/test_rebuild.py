@@ -14,7 +14,7 @@ from antiphon import App, Command, CommandHasFailed, Context, Event, Permanent, 
 from antiphon.broker import Outgoing
 from antiphon.codecs.avro import AvroCodec
 from antiphon.control import CommandTypeDeclared, PipelineSwitched, ProcessorDeclared
-from antiphon.controls import Removed, written
+from antiphon.declarations import Removed, written
 from antiphon.envelope import Origin, derived_id, headers, rfc3339
 from antiphon.lifecycle import CommandSettled, CommandStarted, SettledStatus
 from antiphon.status.projector import Projector, ProjectorOptions, ProjectorParts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from antiphon import App, Command, Context, Event, Permanent, Reply, Retry, State
+from tests.processing.world import World
 
 
 class Counted(Event, family="counting", key="name"):
@@ -67,3 +68,8 @@ def counting(calls: Calls | None = None) -> App:
         ctx.state(Total).total = 0
 
     return app
+
+
+def totals(world: World) -> list[int]:
+    """What was counted, event by event, partition after partition."""
+    return [event.total for event in world.messages(world.names.events("counting"), Counted)]

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from antiphon.control import ReplicaSeen
-from antiphon.controls import Load
+from antiphon.declarations import Load
 from tests.processing.messages import Count, Look, counting
 from tests.processing.test_pausing import declare, paused
 from tests.processing.world import World

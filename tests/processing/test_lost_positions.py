@@ -7,7 +7,7 @@ from antiphon.broker import Partition
 from antiphon.errors import OffsetOutOfRange
 from antiphon.topics import partition_of
 from tests.processing.manual_executor import ManualExecutor
-from tests.processing.messages import Count, Counted, counting
+from tests.processing.messages import Count, counting, totals
 from tests.processing.world import World
 
 SLICE = partition_of(b"a", 4)
@@ -44,7 +44,7 @@ def test_what_is_being_committed_when_a_position_is_lost_is_not_done_again() -> 
     world.until(lambda: SLICE in worker.serving, "it is served again")
     world.until(lambda: bool(world.settled()), "the command is done")
     world.turn(100)
-    assert [event.total for event in world.messages(world.names.events("counting"), Counted)] == [1]
+    assert totals(world) == [1]
 
 
 def test_a_lost_position_of_a_slice_that_has_moved_on_is_not_ours_to_mend() -> None:

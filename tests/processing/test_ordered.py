@@ -261,3 +261,41 @@ def test_a_redrive_that_comes_twice_at_once_runs_once() -> None:
     bank.world.turn(60)
     assert bank.paid == [2]
     assert [end.generation for end in bank.world.settled()] == [0, 1]
+
+
+def test_a_refused_record_of_an_ordered_class_parks_its_key_and_its_redrive_frees_it() -> None:
+    bank = Bank()
+    record = bank.world.record(Pay(account="a", amount=1), ce_replyto="nowhere/0")
+    bank.world.send(record)
+    bank.pay(2, 3)
+    assert bank.paid == []
+    (letter,) = bank.world.dead_letters()
+    assert letter.failure.code == "bad-reply-address"
+    kept = [header for header in letter.record_headers if header.name != "ce_replyto"]
+    mended = letter.model_copy(update={"record_headers": kept})
+    headers = [(header.name, header.value) for header in mended.record_headers] + [("ce_generation", b"1")]
+    topic = bank.world.names.commands("bank")
+    bank.world.send(Outgoing(topic, letter.partition, letter.record_key, letter.record_value, headers))
+    bank.world.turn(60)
+    assert bank.paid == [1, 2, 3]
+
+
+def test_what_is_refused_after_it_waited_ends_once() -> None:
+    bank = Bank()
+    bank.bad = {2: ValueError("not yet")}
+    once = bank.world.record(Pay(account="a", amount=2))
+    bank.world.send(once)
+    bank.world.turn(20)
+    bank.world.workers.clear()
+    other = App("bank")
+
+    @other.command()
+    def ask(command: Ask, ctx: Context) -> Paid:
+        return Paid(balance=0)
+
+    bank.world.worker(other)
+    bank.world.turn(100, seconds=1.0)
+    assert [letter.failure.code for letter in bank.world.dead_letters()] == ["unknown-type"]
+    bank.world.send(once)
+    bank.world.turn(20)
+    assert len(bank.world.dead_letters()) == 1

@@ -12,7 +12,7 @@ from antiphon.app import App
 from antiphon.broker import Outgoing
 from antiphon.context import Context
 from antiphon.control import EVERYTHING, PipelineSwitched, ProcessorDeclared
-from antiphon.controls import Change, Removed, written
+from antiphon.declarations import Change, Removed, written
 from antiphon.processing.worker import Worker
 from tests.processing.messages import Calls, Count, Counted, Forget, Look, counting
 from tests.processing.world import World

@@ -18,14 +18,10 @@ from antiphon.processing.settlement import Settlement
 from antiphon.processing.slice import Phase
 from antiphon.processing.worker import Worker
 from tests.processing.manual_executor import ManualExecutor
-from tests.processing.messages import Count, Counted, counting
+from tests.processing.messages import Count, counting, totals
 from tests.processing.world import World
 
 Plant = Callable[[pytest.MonkeyPatch], None]
-
-
-def totals(world: World) -> list[int]:
-    return sorted(event.total for event in world.messages(world.names.events("counting"), Counted))
 
 
 # -- a former owner that wakes up ------------------------------------------------------------------------------------
@@ -53,7 +49,7 @@ def a_former_owner_wakes_up_with_a_closed_batch() -> list[int]:
     executor.release()
     world.workers.append(former)
     world.turn(100)
-    return totals(world)
+    return sorted(totals(world))
 
 
 def metadata_taken_on_the_commit_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +123,7 @@ def a_handler_ends_after_its_slice_was_away_and_came_back() -> list[int]:
     world.until(lambda: len(first.serving) == 4, "the slices come back")
     executor.release()
     world.turn(100)
-    return totals(world)
+    return sorted(totals(world))
 
 
 def slice_epoch_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +164,7 @@ def a_new_owner_restores_behind_a_hanging_transaction() -> list[int]:
     world.send(once)
     world.until(lambda: len(second.serving) == 4, "it serves, in the end")
     world.turn(100)
-    return totals(world)
+    return sorted(totals(world))
 
 
 def restore_to_the_end_of_partition(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +215,7 @@ def the_owner_dies_right_after_its_first_transaction(monkeypatch: pytest.MonkeyP
     latter = world.worker(app)
     world.until(lambda: len(latter.serving) == 4, "the next one serves")
     world.turn(100)
-    return totals(world)
+    return sorted(totals(world))
 
 
 def offsets_committed_outside_the_transaction(monkeypatch: pytest.MonkeyPatch) -> None:

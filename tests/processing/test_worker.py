@@ -12,7 +12,7 @@ from antiphon.lifecycle import Done, Refused
 from antiphon.processing.outbound import Limits
 from antiphon.topics import partition_of
 from tests.processing.manual_executor import ManualExecutor
-from tests.processing.messages import Calls, Count, Counted, Forget, Look, Looked, counting
+from tests.processing.messages import Calls, Count, Counted, Forget, Look, Looked, counting, totals
 from tests.processing.world import World
 
 ASKED = {"ce_replyto": "antiphon.replies/1", "ce_replytoken": "token-1", "ce_replykey": "me"}
@@ -46,7 +46,7 @@ def settled(world: World, number: int) -> None:
 def test_a_command_takes_effect_as_event_status_and_state(world: World) -> None:
     world.send(world.record(Count(name="a", amount=2)), world.record(Count(name="a", amount=3)))
     settled(world, 2)
-    assert [event.total for event in world.messages(world.names.events("counting"), Counted)] == [2, 5]
+    assert totals(world) == [2, 5]
     assert [end.status for end in world.settled()] == ["completed", "completed"]
     assert {end.result for end in world.settled()} == {'{"name":"a","total":2}', '{"name":"a","total":5}'}
 
@@ -69,7 +69,7 @@ def test_the_same_id_takes_effect_once_and_is_answered_again(world: World) -> No
     settled(world, 1)
     world.send(once)
     world.until(lambda: len(replies(world)) == 3, "each delivery is answered")
-    assert [event.total for event in world.messages(world.names.events("counting"), Counted)] == [1]
+    assert totals(world) == [1]
     assert len(world.settled()) == 1
 
 
@@ -93,7 +93,7 @@ def test_a_passing_fault_leaves_one_outcome_and_no_trace_of_failed_attempts(worl
     calls.fail = [ValueError("once")]
     world.send(world.record(Count(name="a")))
     settled(world, 1)
-    assert [event.total for event in world.messages(world.names.events("counting"), Counted)] == [1]
+    assert totals(world) == [1]
     assert world.settled()[0].attempts == 2
     assert not world.dead_letters()
 
@@ -153,7 +153,7 @@ def test_bad_input_is_a_dead_letter_with_its_own_reason(world: World, change: di
     assert dead.failure.code == code
     assert dead.record_value == value
     assert {end.status for end in world.settled()} == {"dead_lettered", "completed"}
-    assert [event.total for event in world.messages(world.names.events("counting"), Counted)] == [7]
+    assert totals(world) == [7]
 
 
 def test_a_misplaced_command_is_forwarded_once_and_takes_effect(world: World) -> None:
@@ -180,7 +180,7 @@ def test_a_record_without_key_or_id_finds_its_slice_by_the_key_field(world: Worl
     for partition in range(4):
         world.send(Outgoing(record.topic, partition, None, record.value, bare))
     settled(world, 4)
-    assert [event.total for event in world.messages(world.names.events("counting"), Counted)] == [1, 2, 3, 4]
+    assert totals(world) == [1, 2, 3, 4]
 
 
 def newer_count() -> tuple[AvroCodec, Command[Counted]]:
@@ -237,8 +237,7 @@ def test_a_new_owner_neither_repeats_nor_forgets(calls: Calls) -> None:
     )
     world.send(*(world.record(Count(name=f"n{n}")) for n in range(20)))
     settled(world, 40)
-    totals = [event.total for event in world.messages(world.names.events("counting"), Counted)]
-    assert sorted(totals) == [1] * 20 + [2] * 20
+    assert sorted(totals(world)) == [1] * 20 + [2] * 20
 
 
 def test_a_killed_owner_leaves_nothing_half_done(calls: Calls) -> None:
@@ -255,7 +254,7 @@ def test_a_killed_owner_leaves_nothing_half_done(calls: Calls) -> None:
     world.clock.advance(60)
     world.worker(app)
     settled(world, 1)
-    assert [event.total for event in world.messages(world.names.events("counting"), Counted)] == [1]
+    assert totals(world) == [1]
 
 
 def test_two_replicas_share_the_slices_and_a_leaving_one_hands_over(calls: Calls) -> None:
@@ -272,8 +271,7 @@ def test_two_replicas_share_the_slices_and_a_leaving_one_hands_over(calls: Calls
     world.serve()
     world.send(*(world.record(Count(name=f"n{n}")) for n in range(40)))
     settled(world, 80)
-    totals = [event.total for event in world.messages(world.names.events("counting"), Counted)]
-    assert sorted(totals) == [1] * 40 + [2] * 40
+    assert sorted(totals(world)) == [1] * 40 + [2] * 40
 
 
 def test_a_lost_member_does_not_write(calls: Calls) -> None:
@@ -295,7 +293,7 @@ def test_a_lost_member_does_not_write(calls: Calls) -> None:
         former.turn(world.clock.now())
         latter.turn(world.clock.now())
         world.clock.advance(0.02)
-    assert [event.total for event in world.messages(world.names.events("counting"), Counted)] == [1]
+    assert totals(world) == [1]
 
 
 def test_what_the_cluster_refuses_is_given_up_and_nothing_else(world: World, calls: Calls) -> None:
@@ -395,7 +393,7 @@ def test_a_commit_that_never_returns_is_given_up_and_cannot_write_later(calls: C
         job()
     world.turn(50)
     assert len(worker.serving) == 4
-    assert [event.total for event in world.messages(world.names.events("counting"), Counted)] == [1]
+    assert totals(world) == [1]
 
 
 def test_two_services_may_name_their_handlers_alike() -> None:
@@ -437,7 +435,7 @@ def test_a_stop_does_not_wait_for_what_waits_for_its_retry(calls: Calls) -> None
     world.workers.remove(worker)
     world.worker(app)
     settled(world, 2)
-    assert [event.total for event in world.messages(world.names.events("counting"), Counted)] == [1, 2]
+    assert totals(world) == [1, 2]
 
 
 def test_what_cannot_be_handled_ends_once_under_one_id(world: World) -> None:

@@ -20,7 +20,7 @@ from antiphon.client import Client, ReplyT, SubmitOptions
 from antiphon.clocks.virtual import VirtualClock
 from antiphon.codecs.avro import AvroCodec
 from antiphon.context import Context
-from antiphon.controls import Change
+from antiphon.declarations import Change
 from antiphon.durations import Duration
 from antiphon.gateway.app import GatewayOptions, GatewayParts, gateway
 from antiphon.lifecycle import Failure

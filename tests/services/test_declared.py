@@ -13,7 +13,7 @@ import pytest
 from antiphon import Context, Permanent, Retryable
 from antiphon.clocks.system import SystemClock
 from antiphon.control import CommandTypeDeclared, DeclaredCommand, ProcessorDeclared
-from antiphon.controls import Controls, ControlTable
+from antiphon.declarations import Controls, ControlTable
 from antiphon.errors import LlmBadAnswer
 from antiphon.gateway.parameters import violations, wrong_schema
 from antiphon.llm import Llm

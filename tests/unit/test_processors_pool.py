@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from antiphon.agents.pool import Load, Pool
+from antiphon.agents.pool import Pool, Tally
 from antiphon.agents.processor import Processor, Requirements, requirements
 from antiphon.clocks.system import SystemClock
 from antiphon.clocks.virtual import VirtualClock
@@ -115,11 +115,11 @@ async def test_the_least_busy_is_chosen_and_of_equals_the_least_often_chosen(ser
         call = asyncio.create_task(busy.execute(first, "search_content", {}))
         await asyncio.to_thread(server.until_held, 1)
         assert first.name == "a"
-        assert busy.loads()["a"] == Load(busy=1, chosen=1)
+        assert busy.tallies()["a"] == Tally(busy=1, chosen=1)
         assert [busy.choose(WANTED).name for _ in range(4)] == ["b", "c", "b", "c"]
         server.release.set()
         await call
-        assert busy.loads() == {"a": Load(done=1, chosen=1), "b": Load(chosen=2), "c": Load(chosen=2)}
+        assert busy.tallies() == {"a": Tally(done=1, chosen=1), "b": Tally(chosen=2), "c": Tally(chosen=2)}
         assert busy.choose(WANTED).name == "a"
 
 
@@ -133,7 +133,7 @@ async def test_an_idle_processor_is_chosen_however_often_it_has_been(server: Mod
         call = asyncio.create_task(busy.execute(busy.choose(WANTED), "search_content", {}))
         await asyncio.to_thread(server.until_held, 1)
         assert [busy.choose(WANTED).name for _ in range(3)] == ["b", "b", "b"]
-        assert busy.loads() == {"a": Load(busy=1, chosen=4), "b": Load(chosen=6)}
+        assert busy.tallies() == {"a": Tally(busy=1, chosen=4), "b": Tally(chosen=6)}
         server.release.set()
         await call
 
@@ -149,10 +149,10 @@ async def test_commands_that_come_together_are_spread_over_the_pool(server: Mode
 
         calls = [asyncio.create_task(handle()) for _ in range(12)]
         await asyncio.to_thread(server.until_held, 12)
-        assert {name: load.busy for name, load in spread.loads().items()} == dict.fromkeys("abcd", 3)
+        assert {name: load.busy for name, load in spread.tallies().items()} == dict.fromkeys("abcd", 3)
         server.release.set()
         assert sorted(await asyncio.gather(*calls)) == sorted("abcd" * 3)
-    assert {name: (load.busy, load.done) for name, load in spread.loads().items()} == dict.fromkeys("abcd", (0, 3))
+    assert {name: (load.busy, load.done) for name, load in spread.tallies().items()} == dict.fromkeys("abcd", (0, 3))
 
 
 @pytest.mark.promise("S0-09")
@@ -215,7 +215,7 @@ async def test_the_errors_of_the_model_come_through_and_are_counted(server: Mode
             await failing.execute(one, "search_content", {})
         await failing.execute(one, "search_content", {})
     assert refusal.value.delay == 3
-    assert failing.loads() == {"a": Load(done=1, failed=2)}
+    assert failing.tallies() == {"a": Tally(done=1, failed=2)}
 
 
 async def test_a_cancelled_command_leaves_its_processor_idle(server: ModelServer) -> None:
@@ -228,10 +228,10 @@ async def test_a_cancelled_command_leaves_its_processor_idle(server: ModelServer
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        assert cancelled.loads() == {"a": Load()}
+        assert cancelled.tallies() == {"a": Tally()}
         server.hold = lambda asked: False
         await cancelled.execute(one, "search_content", {})  # by the only connection there may be
-    assert cancelled.loads() == {"a": Load(done=1)}
+    assert cancelled.tallies() == {"a": Tally(done=1)}
 
 
 def test_a_processor_that_is_withdrawn_is_forgotten_and_a_new_one_is_known_at_once() -> None:
@@ -240,11 +240,11 @@ def test_a_processor_that_is_withdrawn_is_forgotten_and_a_new_one_is_known_at_on
     assert changing.choose(WANTED).name == "a"
     present[:] = [processor("b")]
     assert changing.choose(WANTED).name == "b"
-    assert changing.loads() == {"b": Load(chosen=1)}
+    assert changing.tallies() == {"b": Tally(chosen=1)}
     present.clear()
     with pytest.raises(NoProcessor):
         changing.choose(WANTED)
-    assert changing.loads() == {}
+    assert changing.tallies() == {}
 
 
 @pytest.mark.promise("S0-02")
@@ -259,7 +259,7 @@ async def test_quick_calls_flow_while_slow_ones_wait(server: ModelServer) -> Non
         through = await asyncio.gather(*(shared.execute(quick, "search_content", {"n": n}) for n in range(300)))
         assert [one.response for one in through] == [{"pace": "quick"}] * 300
         assert not any(call.done() for call in waiting)
-        assert shared.loads() == {"slow": Load(busy=20), "quick": Load(done=300)}
+        assert shared.tallies() == {"slow": Tally(busy=20), "quick": Tally(done=300)}
         server.release.set()
         assert [one.response for one in await asyncio.gather(*waiting)] == [{"pace": "slow"}] * 20
 

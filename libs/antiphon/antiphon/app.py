@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from antiphon.context import Context
-from antiphon.controls import ControlTable
+from antiphon.declarations import ControlTable
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
 from antiphon.messages import Answer, Command, Event, Message

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from antiphon.controls import Change
+from antiphon.declarations import Change
 from antiphon.durations import Duration
 from antiphon.messages import Answer, Command
 

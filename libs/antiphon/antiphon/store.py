@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from antiphon.broker import Partition
 from antiphon.control import ReplicaSeen
-from antiphon.controls import Change, Controls
+from antiphon.declarations import Change, Controls
 from antiphon.lifecycle import Failure, Status
 
 

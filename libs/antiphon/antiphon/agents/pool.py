@@ -23,7 +23,7 @@ LONGEST_LIST = 10  # processors that an error names
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class Tally:
     """What one processor does in this process: commands being executed, and how earlier ones ended.
 
     Cancelled ones count nowhere but in `chosen`.
@@ -48,7 +48,7 @@ class Execution:
 
 
 class _Counts:
-    """The changing side of a Load."""
+    """The changing side of a Tally."""
 
     __slots__ = ("busy", "chosen", "done", "failed")
 
@@ -108,11 +108,11 @@ class Pool:
             usage=found.usage,
         )
 
-    def loads(self) -> dict[str, Load]:
+    def tallies(self) -> dict[str, Tally]:
         """By name, for every processor that is declared or still busy."""
         counts = self._counts.copy()  # in one step, since another thread may ask
-        idle = {processor.name: Load() for processor in self._processors()}
-        return idle | {name: Load(one.busy, one.done, one.failed, one.chosen) for name, one in counts.items()}
+        idle = {processor.name: Tally() for processor in self._processors()}
+        return idle | {name: Tally(one.busy, one.done, one.failed, one.chosen) for name, one in counts.items()}
 
     @contextmanager
     def occupied(self, processor: Processor) -> Iterator[None]:

@@ -19,7 +19,7 @@ from antiphon.clients.answers import Answers
 from antiphon.clients.commands import CommandRecords
 from antiphon.clock import Clock
 from antiphon.codec import Codec
-from antiphon.controls import Change, written
+from antiphon.declarations import Change, written
 from antiphon.durations import Duration, seconds
 from antiphon.envelope import ReplyAddress
 from antiphon.errors import BrokerUnavailable, CommandFailed, ConfigurationError, UnknownTopic

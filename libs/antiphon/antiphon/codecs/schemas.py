@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from io import BytesIO
 from typing import Any, Final
 
@@ -50,7 +50,12 @@ MISSING: Final = _Missing()
 
 def fingerprint(schema: Parsed) -> bytes:
     """CRC-64-AVRO of the parsing canonical form, its 8 bytes as they stand on the wire (little-endian)."""
-    return bytes.fromhex(fingerprint_of(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
+    return _crc(to_parsing_canonical_form(schema))
+
+
+@lru_cache(maxsize=1024)  # half a millisecond each, of a few schemas that come again and again
+def _crc(canonical_form: str) -> bytes:
+    return bytes.fromhex(fingerprint_of(canonical_form, "CRC-64-AVRO"))
 
 
 def for_reading(schema: Parsed) -> Parsed:

@@ -22,7 +22,7 @@ from antiphon.control import (
     ProcessorDeclared,
     ReplicaSeen,
 )
-from antiphon.controls import Change, Controls, Removed
+from antiphon.declarations import Change, Controls, Removed
 from antiphon.envelope import rfc3339
 from antiphon.errors import BrokerError
 from antiphon.gateway.control_views import (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 from urllib.parse import quote
 
@@ -80,13 +82,19 @@ class OpenAiOptions:
         return httpx.URL(path, params={"api-version": self.api_version})
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The certificates that servers are checked against; reading them takes 20 ms, which each event loop would wait."""
+    return httpx.create_ssl_context()
+
+
 class _Connections:
     """Those of one event loop, held until somebody cancels the keeper: the loop when it ends, or `close`."""
 
     def __init__(self, options: OpenAiOptions, ended: Callable[[], None]) -> None:
         limits = httpx.Limits(max_connections=options.connections, max_keepalive_connections=options.connections)
         timeout = httpx.Timeout(options.timeout, connect=options.connect_timeout, pool=None)
-        self.client = httpx.AsyncClient(limits=limits, timeout=timeout)
+        self.client = httpx.AsyncClient(limits=limits, timeout=timeout, verify=_trusted())
         # a line of our own: httpx looks at all who wait, and all connections, whenever one of them changes
         self.line = asyncio.Semaphore(options.connections)
         self._ended = ended

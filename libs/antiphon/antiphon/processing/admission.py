@@ -163,6 +163,7 @@ class Admission:
             less = refused - 1 if isinstance(error, OutputRefused) else refused
             if not self._was_refused(slice_, envelope, now):
                 settle.refuse(slice_, envelope, route, error, now, less)
+                self._set_aside(slice_, envelope, route, now)
             return None
         slice_.admit(delivery)
         if slice_.cancelled and (why := slice_.cancelled.get(envelope.id)) is not None and redrive is None:
@@ -181,6 +182,13 @@ class Admission:
             return True
         slice_.ledger.add_dead(id_, redrive.generation if redrive is not None else 0)
         return False
+
+    def _set_aside(self, slice_: Slice, envelope: Envelope, route: Route | None, now: float) -> None:
+        topic, _, _, key = envelope.record[:4]
+        if key is None or route is None or not route.message.ordered or not self._desk.keeps_state:
+            return
+        if partition_of(key, self._partitions) == slice_.number and redrive_or_none(envelope) is None:
+            self._settlement.waits.set_aside(slice_, (topic, key), entry(envelope.id), now)
 
     def _waits(self, delivery: Delivery, now: float, since: float) -> bool:
         """Whether it is not to be started yet; then it is found again when its time has come."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
 
 from antiphon.broker import Admin, Outgoing, Partition
 from antiphon.codec import Announcement, Codec
 from antiphon.envelope import JSON
-from antiphon.errors import BrokerError
 from antiphon.executor import Intake
+from antiphon.processing.asking import Steps, ask, ended
 
 log = logging.getLogger(__name__)
 
@@ -22,13 +21,13 @@ class AnnouncedSchemas:
         self._admin = admin
         self._intake = intake
         self._codec = codec
-        self._start = self._find_start()
-        self._reading = False
+        self._start: Steps[None] | None = self._find_start()  # until it is read
 
     def step(self) -> None:
         """Learn what has been announced since; never waits."""
-        if not self._reading:
-            self._reading = next(self._start)
+        if self._start is not None:
+            if ended(self._start):
+                self._start = None
             return
         for record in self._intake.take():
             if record.key and record.value and not self._codec.learn(Announcement(record.key, record.value)):
@@ -38,21 +37,9 @@ class AnnouncedSchemas:
         """If it is this topic whose position was lost, read it from its start."""
         if topic == self._partition.topic:
             self._start = self._find_start()
-            self._reading = False
 
-    def _find_start(self) -> Generator[bool, None, None]:
-        while True:
-            answer = self._admin.log_starts([self._partition])
-            while not answer.done():
-                yield False
-            error = answer.exception()
-            if error is None:
-                break
-            if not isinstance(error, BrokerError):
-                raise error
-            yield False
-        self._intake.assign(answer.result())
-        yield True
+    def _find_start(self) -> Steps[None]:
+        self._intake.assign((yield from ask(lambda: self._admin.log_starts([self._partition]))))
 
 
 def announcements(codec: Codec, classes: list[type], topic: str) -> list[Outgoing]:

@@ -27,3 +27,12 @@ def ask(question: Callable[[], Future[T]]) -> Steps[T]:
             raise error
         log.debug("asked again: %s", error)
         yield
+
+
+def ended(steps: Steps[None]) -> bool:
+    """Take these as far as they go without waiting; whether that was their end."""
+    try:
+        next(steps)
+    except StopIteration:
+        return True
+    return False

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import Future
 
 from antiphon.broker import Admin, Partition, Record
-from antiphon.controls import Controls, read_change
-from antiphon.errors import BrokerError, MessageError
+from antiphon.declarations import Controls, read_change
+from antiphon.errors import MessageError
 from antiphon.executor import Intake
+from antiphon.processing.asking import Steps, ask, ended
 
 log = logging.getLogger(__name__)
-Answer = Future[Mapping[Partition, int]]
 
 
 class FollowedControl:
@@ -22,17 +20,17 @@ class FollowedControl:
         self._partition = Partition(topic, 0)
         self._admin = admin
         self._intake = intake
-        self._start = self._find()
+        self._start: Steps[None] | None = self._find()  # until it is read
         self._end: int | None = None
-        self._reading = False
         self.present = Controls()
         self.refused = 0
         self.caught_up = False  # once everything was read that was there when the reading began
 
     def step(self) -> bool:
         """Fold what has come since; True if anything is declared anew. Never waits."""
-        if not self._reading:
-            self._reading = next(self._start)
+        if self._start is not None:
+            if ended(self._start):
+                self._start = None
             return False
         before = self.present
         for record in self._intake.take():
@@ -52,25 +50,10 @@ class FollowedControl:
         """If it is this topic whose position was lost, read it from its start: the newest of a key counts anyway."""
         if topic == self._partition.topic:
             self._start = self._find()
-            self._reading = False
 
-    def _find(self) -> Generator[bool, None, None]:
-        starts = yield from self._ask(self._admin.log_starts)
-        ends = yield from self._ask(self._admin.ends)
-        start, end = starts[self._partition], ends[self._partition]
+    def _find(self) -> Steps[None]:
+        here = self._partition
+        start = (yield from ask(lambda: self._admin.log_starts([here])))[here]
+        end = (yield from ask(lambda: self._admin.ends([here])))[here]
         self._end = end if end > start else 0
-        self._intake.assign({self._partition: start})
-        yield True
-
-    def _ask(self, question: Callable[[list[Partition]], Answer]) -> Generator[bool, None, Mapping[Partition, int]]:
-        while True:
-            answer = question([self._partition])
-            while not answer.done():
-                yield False
-            error = answer.exception()
-            if error is None:
-                return answer.result()
-            if not isinstance(error, BrokerError):
-                raise error
-            log.debug("%s: %s", self._partition.topic, error)
-            yield False
+        self._intake.assign({here: start})

@@ -6,24 +6,33 @@ to be finished if nothing else was delivered between them.
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_left
 from collections.abc import Iterable
+
+Range = tuple[int, int]  # the first and the last offset
 
 
 class SourceOffsets:
-    """Keeps count of one partition; `contiguous` is the first offset that is not known to be finished."""
+    """Keeps count of one partition; `contiguous` is the first offset that is not known to be finished.
 
-    __slots__ = ("_delivered", "_finished", "_former", "contiguous")
+    What it holds, and what a question costs, grows with the records under way, not with those that were finished
+    beyond one that takes its time.
+    """
 
-    def __init__(self, contiguous: int, ranges: Iterable[tuple[int, int]] = ()) -> None:
+    __slots__ = ("_former", "_open", "_runs", "contiguous", "next_offset")
+
+    def __init__(self, contiguous: int, ranges: Iterable[Range] = ()) -> None:
         self.contiguous = contiguous
-        self._delivered: deque[int] = deque()
-        self._finished: set[int] = set()
+        self.next_offset = contiguous  # behind everything delivered: where reading goes on after it was stopped
+        self._open: list[int] = []  # delivered and not finished, in order
+        self._runs: list[Range | None] = []  # for each of these what was finished between it and the next one
         self._former = [(first, last) for first, last in ranges if last >= contiguous]
 
     def deliver(self, offset: int) -> bool:
         """A record has come; False if a former owner has finished it already."""
-        self._delivered.append(offset)
+        self.next_offset = offset + 1
+        self._open.append(offset)
+        self._runs.append(None)
         if self._former and self._was_finished(offset):
             self.finish(offset)
             return False
@@ -36,37 +45,19 @@ class SourceOffsets:
 
     def finish(self, offset: int) -> None:
         """A delivered record has been settled."""
-        delivered, finished = self._delivered, self._finished
-        if delivered[0] != offset:
-            finished.add(offset)
-            return
-        delivered.popleft()
-        self.contiguous = offset + 1
-        while delivered and delivered[0] in finished:
-            offset = delivered.popleft()
-            finished.remove(offset)
-            self.contiguous = offset + 1
+        at = bisect_left(self._open, offset)
+        del self._open[at]
+        run = self._runs.pop(at)
+        last = offset if run is None else run[1]
+        if at == 0:
+            self.contiguous = last + 1
+        else:
+            before = self._runs[at - 1]
+            self._runs[at - 1] = (offset if before is None else before[0], last)
 
-    def ranges(self) -> list[tuple[int, int]]:
+    def ranges(self) -> list[Range]:
         """Inclusive ranges of finished offsets beyond the contiguous one."""
-        found: list[tuple[int, int]] = []
-        open_range = False
-        for offset in self._delivered if self._finished else ():
-            if offset not in self._finished:
-                open_range = False
-            elif open_range:
-                found[-1] = (found[-1][0], offset)
-            else:
-                found.append((offset, offset))
-                open_range = True
-        return found + [former for former in self._former if not found or former[0] > found[-1][1]]
-
-    @property
-    def next_offset(self) -> int:
-        """Behind everything delivered: where reading goes on after it was stopped."""
-        return self._delivered[-1] + 1 if self._delivered else self.contiguous
-
-    @property
-    def unfinished(self) -> int:
-        """How many delivered records are not finished."""
-        return len(self._delivered) - len(self._finished)
+        found = [run for run in self._runs if run is not None]
+        return found + [
+            (max(first, self.next_offset), last) for first, last in self._former if last >= self.next_offset
+        ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from antiphon.app import App
 from antiphon.broker import Partition
-from antiphon.controls import Controls
+from antiphon.declarations import Controls
 from antiphon.executor import Intake
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.slice import Phase, Slice

@@ -9,6 +9,7 @@ from antiphon.broker import Outgoing, Record
 from antiphon.envelope import Envelope, Redrive
 from antiphon.errors import HandlerTimeout, MessageError, Permanent, RetryAfter, UnknownSchema
 from antiphon.executor import Promise
+from antiphon.processing.agenda import id_of
 from antiphon.processing.batch import Batch
 from antiphon.processing.committing import Suspicion
 from antiphon.processing.crashes import Crashes
@@ -148,6 +149,8 @@ class Settlement:
     ) -> None:
         """The same for a record that waited in the state, under this key."""
         self._give_up(slice_, envelope, route, error, now)
+        redrive = redrive_or_none(envelope)
+        slice_.ledger.add_dead(id_of(key, envelope.record), redrive.generation if redrive is not None else 0)
         self.waits.refused(slice_, envelope, key, now)
         self._telling.finish(slice_, envelope.record, now, from_source=False)
 

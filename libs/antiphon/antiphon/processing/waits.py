@@ -3,6 +3,7 @@ position, and all of it survives its owner."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from antiphon.broker import Headers
@@ -206,21 +207,34 @@ class Waits:
         """It has ended: what queues behind it goes on, or waits from now on if a handler has given up."""
         slice_, head = delivery.slice, entry(delivery.envelope.id)
         parked = slice_.parked.waiting_for(head)
-        if parked is None and not delivery.generation:
-            parked = slice_.parked.at(place(delivery))
-        if delivery.given_up and not delivery.generation:
+        redrive = delivery.envelope.redrive if delivery.generation else None
+        if redrive is not None:
+            if parked is not None:
+                self.closed(slice_, parked, redrive.handler or "", now, delivery.given_up)
+        elif delivery.given_up:
             self._park(slice_, Parked(place(delivery), head, list(delivery.given_up), now))
-        elif parked is not None and not delivery.given_up and (parked.head == head or self._was_next(parked, delivery)):
-            self.closed(slice_, parked, delivery.handler.name if delivery.generation else None, now)
+        else:
+            parked = parked or slice_.parked.at(place(delivery))
+            if parked is not None and (parked.head == head or self._was_next(parked, delivery)):
+                self.closed(slice_, parked, None, now)
+
+    def set_aside(self, slice_: Slice, place: Place, head: bytes, now: float) -> None:
+        """A dead letter of no handler, of an `ordered` class: its key is parked, unless it is already."""
+        if slice_.parked.at(place) is None:
+            self._park(slice_, Parked(place, head, [""], now))
 
     @staticmethod
     def _was_next(parked: Parked, delivery: Delivery) -> bool:
         return parked.head is None and delivery.first
 
-    def closed(self, slice_: Slice, parked: Parked, handler: str | None, now: float) -> None:
-        """What a parked key waited for has ended, or the dead letter of one handler has been dealt with."""
+    def closed(
+        self, slice_: Slice, parked: Parked, handler: str | None, now: float, given_up: Iterable[str] = ()
+    ) -> None:
+        """What a parked key waited for has ended, or the dead letter of one handler has been dealt with; `given_up` are
+        handlers that have left another one."""
         if handler in parked.dead:
             parked.dead.remove(handler)
+        parked.dead += (name for name in given_up if name not in parked.dead)
         if parked.dead:
             slice_.keep(parked.key, parked.write())
             return

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from antiphon.broker import Record
 from antiphon.codec import Codec
 from antiphon.control import ReplicaSeen
-from antiphon.controls import Change, read_change
+from antiphon.declarations import Change, read_change
 from antiphon.envelope import Envelope
 from antiphon.topics import TopicNames
 

@@ -8,7 +8,7 @@ from functools import reduce
 from sqlalchemy import Connection, Engine, delete, select
 
 from antiphon.control import ReplicaSeen
-from antiphon.controls import KINDS, Change, Controls
+from antiphon.declarations import KINDS, Change, Controls
 from antiphon.stores.database import insert
 from antiphon.stores.schema import controls, replicas
 

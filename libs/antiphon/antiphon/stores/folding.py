@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, case, delete, func, select
 
 from antiphon.broker import Partition
 from antiphon.control import ReplicaSeen
-from antiphon.controls import Change
+from antiphon.declarations import Change
 from antiphon.store import CommandRow, DeadLetterRow, Folding, HistoryEntry
 from antiphon.stores import rows
 from antiphon.stores.controls import fold_controls, fold_replicas

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import fields
 from typing import Any
 
 from antiphon.lifecycle import Failure
 from antiphon.store import CommandRow, DeadLetterRow, HistoryEntry, Place, Progressed, StoredCommand, Submission, Tag
 from antiphon.stores.schema import TAG_NAME, TAG_VALUE
 
-_PLAIN = (
-    "command_id",
-    "command_type",
-    "service",
-    "status",
-    "correlation_id",
-    "priority",
-    "tags",
-    "created_at",
-    "updated_at",
-    "started_at",
-    "finished_at",
-    "attempts",
-    "result",
-    "processor",
-    "replica",
-    "payload_hash",
-)
-_LETTER = (
-    "message_id",
-    "message_type",
-    "service",
-    "handler",
-    "code",
-    "message",
-    "attempts",
-    "received_at",
-    "given_up_at",
-)
-_HISTORY = ("command_id", "kind", "occurred_at", "status", "service", "handler", "replica", "attempt")
+
+def _columns_of(row: type[Any], *, without: Collection[str]) -> tuple[str, ...]:
+    """The fields of a dataclass that stand in columns of their own name, as they are."""
+    return tuple(each.name for each in fields(row) if each.name not in without)
+
+
+_COMMAND = _columns_of(CommandRow, without={"error", "progress", "origin"})
+_LETTER = _columns_of(DeadLetterRow, without={"place", "origin"})
+_HISTORY = _columns_of(HistoryEntry, without={"error", "place"})
 
 
 def writable(value: Any) -> Any:
@@ -52,7 +32,7 @@ def writable(value: Any) -> Any:
 
 def command_columns(row: CommandRow) -> dict[str, Any]:
     """What a projection writes of a command."""
-    columns = {name: writable(getattr(row, name)) for name in _PLAIN}
+    columns = {name: writable(getattr(row, name)) for name in _COMMAND}
     topic, partition, offset = row.origin or (None, None, None)
     return columns | {
         "listed_at": row.listed_at,
@@ -68,7 +48,7 @@ def command_row(found: Mapping[str, Any]) -> CommandRow:
     """The command that these columns hold."""
     topic = found["origin_topic"]
     return CommandRow(
-        **{name: found[name] for name in _PLAIN},
+        **{name: found[name] for name in _COMMAND},
         error=None if found["error"] is None else Failure.model_validate(found["error"]),
         progress=None if found["progress"] is None else Progressed(*found["progress"]),
         origin=None if topic is None else Place(topic, found["origin_partition"], found["origin_offset"]),

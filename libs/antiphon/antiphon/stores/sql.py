@@ -11,7 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from antiphon.broker import Partition
 from antiphon.control import ReplicaSeen
-from antiphon.controls import Controls
+from antiphon.declarations import Controls
 from antiphon.errors import ProjectionSuperseded
 from antiphon.store import (
     CommandQuery,

@@ -107,7 +107,7 @@ class OffsetQuestions:
     def _unanswered(consumer: Consumer, error: KafkaException, doing: str) -> BrokerError:
         """librdkafka itself asks again while offsets are unstable: a cluster that answers something else is there."""
         meant = failure(error, doing)
-        if not isinstance(meant, BrokerUnavailable):
+        if error.args[0].code() != KafkaError._TIMED_OUT:  # a coordinator that moves, say
             return meant
         try:
             consumer.list_topics(timeout=PATIENCE / 2)

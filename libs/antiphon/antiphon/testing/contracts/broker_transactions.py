@@ -94,23 +94,20 @@ class TransactionContract(BrokerHarness):
 
     @pytest.mark.parametrize("size", [2_000, 5_000_000])
     def test_a_refused_record_fails_its_transaction_and_the_next_one_is_free_of_it(self, size: int) -> None:
-        topic, producer = self.topic(settings={"max.message.bytes": "1000"}), self.producer(self.name("id"))
-        producer.begin()
-
-        with pytest.raises(RecordRefused):
-            self._send_and_commit(producer, outgoing(topic, b"fits"), outgoing(topic, bytes(size)))
-        producer.abort(self.patience)
-
-        producer.begin()
-        self._send_and_commit(producer, outgoing(topic, b"next"))
-        assert values(self.read(self.reader((topic, 0, 0)), 1)) == [b"next"]
+        topic = self.topic(settings={"max.message.bytes": "1000"})
+        self._refused_whole(topic, outgoing(topic, bytes(size)))
 
     def test_a_transaction_with_an_impossible_partition_is_refused_whole(self) -> None:
-        topic, producer = self.topic(), self.producer(self.name("id"))
+        topic = self.topic()
+        self._refused_whole(topic, outgoing(topic, b"not", partition=7))
+
+    def _refused_whole(self, topic: str, wrong: Outgoing) -> None:
+        """So is what fits beside it; the next transaction is free of both."""
+        producer = self.producer(self.name("id"))
         producer.begin()
 
         with pytest.raises(RecordRefused):
-            self._send_and_commit(producer, outgoing(topic, b"fits"), outgoing(topic, b"not", partition=7))
+            self._send_and_commit(producer, outgoing(topic, b"fits"), wrong)
         producer.abort(self.patience)
 
         producer.begin()

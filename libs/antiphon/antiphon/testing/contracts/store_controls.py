@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from antiphon.control import CommandTypeDeclared, PipelineSwitched, ProcessorDeclared, ReplicaSeen
-from antiphon.controls import Change, Controls, Removed
+from antiphon.declarations import Change, Controls, Removed
 from antiphon.store import Store
 
 PROJECTION = "commands"

@@ -11,7 +11,7 @@ import pytest
 
 from antiphon.broker import Record
 from antiphon.control import CommandTypeDeclared, PipelineSwitched, ProcessorDeclared
-from antiphon.controls import Change, Controls, ControlTable, Removed, read_change, written
+from antiphon.declarations import Change, Controls, ControlTable, Removed, read_change, written
 from antiphon.errors import InvalidMessage, MessageError, UndecodableMessage, UnknownType
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
