@@ -20,6 +20,7 @@ from antiphon.topics import partition_of
 
 THINGS = ("kettle", "lamp", "clock", "chair", "radio", "bell")
 GARBAGE = b"\xc3\x01garbage"
+REPLY = ("ce_replyto", "ce_replytoken")
 NOT_AGAIN = ("ce_handler", "ce_generation", "ce_deadline", "ce_notbefore", "ce_forwarded")
 
 
@@ -107,7 +108,8 @@ class WorkshopLoad:
 
 def redrive(letter: DeadLetter, service_topic: str, *, discard: bool) -> Outgoing:
     """A dead letter sent back to its owner; its script is edited, so that it succeeds now."""
-    stated = [(header.name, header.value) for header in letter.record_headers if header.name not in NOT_AGAIN]
+    leave = (*NOT_AGAIN, *REPLY) if letter.failure.code == "bad-reply-address" else NOT_AGAIN
+    stated = [(header.name, header.value) for header in letter.record_headers if header.name not in leave]
     if not any(header.name == "ce_id" for header in letter.record_headers):
         stated.append(("ce_id", letter.message_id.encode()))  # it was derived from where the record lay
     if letter.handler is not None:

@@ -73,8 +73,8 @@ class WorkshopProgram(Program):
         found = []
         for letter in (letter for letters in evidence.dead_letters.values() for letter in letters):
             name = letter.message_id, letter.handler, letter.generation
-            if name in self._tended or (letter.handler is None and letter.failure.code != "output-refused"):
-                continue  # what is no message, or asks for its answer nowhere, would be refused again
+            if name in self._tended or letter.failure.code in ("unknown-type", "misplaced"):
+                continue
             self._tended.add(name)
             chance = Random(f"{self._window} {name}").random()
             if letter.message_type != Grind.type_name() and chance < 0.5:
