@@ -42,7 +42,7 @@ class Kind(Enum):
     OUTAGE = "outage"  # the cluster answers nobody for a while
     JOIN = "join"
     LEAVE = "leave"
-    EXPEL = "expel"  # the group puts a live member out
+    EXPEL = "expel"  # the group puts a live member out, perhaps in the middle of its commit
     HUNG = "hung transaction"  # somebody leaves a transaction open
     DUPLICATE = "duplicate"  # a record is produced once more
     SKEW = "clock skew"  # a replica begins with a clock that is seconds off
@@ -86,6 +86,7 @@ PLACES: tuple[Place, ...] = (
     *((Kind.FENCED, boundary, after) for boundary in (Boundary.BEGIN, Boundary.COMMIT) for after in (False, True)),
     (Kind.FENCED, Boundary.ABORT, False),
     (Kind.LOST_ANSWER, Boundary.COMMIT, True),
+    *((Kind.EXPEL, boundary, False) for boundary in (Boundary.ATTACH, Boundary.COMMIT) for _ in range(3)),
 )
 ANYWHERE = (
     Kind.ZOMBIE,
@@ -113,7 +114,7 @@ def draw(random: Random, services: list[str], window: float) -> list[Fault]:
         if boundary is Boundary.ABORT:  # nobody gets there without a reason
             faults.append(Fault(Kind.ABORTED, at, random.choice(_COMMIT), service=service))
             skip = 0
-        seconds = _standstill(random) if kind is Kind.STALL else 0.0
+        seconds = {Kind.STALL: _standstill(random), Kind.EXPEL: random.uniform(0, 2)}.get(kind, 0.0)
         faults.append(Fault(kind, at, boundary, after, skip, seconds, service, random.random()))
     return sorted(faults, key=lambda fault: fault.at)
 

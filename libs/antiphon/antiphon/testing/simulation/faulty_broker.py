@@ -57,6 +57,8 @@ class FaultyMember(Member):
 
     def __init__(self, inner: Member, gate: Gate) -> None:
         self._inner, self._gate = inner, gate
+        if isinstance(inner, MemoryMember):
+            gate.expel = inner.put_out
 
     def poll(self, timeout: float) -> None:
         self._gate.before(Boundary.MEMBER_POLL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from antiphon.errors import (
@@ -26,6 +27,7 @@ class Gate:
         self._schedule, self._weather = schedule, weather
         self.dead = False
         self.frozen = 0.0
+        self.expel: Callable[[], None] = lambda: None  # lets the group forget its member
         self.strand: Strand | None = None  # the one that runs at the moment
         self.wakes = 0.0  # when the one that has just stood still may go on
 
@@ -66,6 +68,10 @@ class Gate:
         if fault is None:
             return
         self._schedule.note(self._name, str(fault))
+        if fault.kind is Kind.EXPEL:
+            self.expel()
+            self._stand(fault.seconds)
+            return
         if fault.kind is Kind.STALL:
             if self.strand is None or fault.choice < 0.5:  # else the call alone does not return
                 self.freeze(fault.seconds)

@@ -29,7 +29,7 @@ class Weather:
         for index, fault in enumerate(self.armed):
             if fault.boundary is not boundary or fault.after is not after or fault.service != service:
                 continue
-            if fault.kind is Kind.STALL and not nests:
+            if fault.kind in (Kind.STALL, Kind.EXPEL) and not nests:
                 continue
             if fault.skip:
                 self.armed[index] = replace(fault, skip=fault.skip - 1)

@@ -106,7 +106,7 @@ class WorkshopProgram(Program):
             ends = sorted(evidence.settled.get(id_, []), key=lambda end: end.generation)
             first = next((copy for copy in copies if not _is_redrive(copy)), copies[0])
             message: Made | None = self._read(evidence, first.value, dict(first.headers))
-            expected = self._expected(first, message)
+            expected = self._expected(first, message) | _overrun(evidence, message)
             if id_ in cancelled:
                 early = cancelled[id_] < first.timestamp and _heeded(evidence)
                 expected = expected - {"completed", "failed"} | {"cancelled"} if early else expected | {"cancelled"}
@@ -226,6 +226,12 @@ def _heeded(evidence: Evidence) -> bool:
     return not any(
         fault.boundary in unread and fault.kind in (Kind.UNAVAILABLE, Kind.OUTAGE) for fault in evidence.struck
     )
+
+
+def _overrun(evidence: Evidence, message: Made | None) -> set[str]:
+    """A handler that waits may be kept waiting beyond its timeout, by whatever goes wrong, as often as it is tried."""
+    waits = isinstance(message, Mend) and (message.script.seconds or message.script.parcel)
+    return {"timed_out"} if waits and evidence.struck else set()
 
 
 def _taken_for_deadly(evidence: Evidence, end: CommandSettled) -> bool:
