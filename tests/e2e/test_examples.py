@@ -77,6 +77,15 @@ def test_a_resource_is_made_changed_and_deleted_and_nothing_happens_twice(tmp_pa
     ]
 
 
+def test_many_at_once_have_an_outcome_each(tmp_path: Path) -> None:
+    assert printed("many_at_once", tmp_path) == [
+        "failed: there is no Jura here",
+        "9 places are located, up to 5 in one call",
+        "the shortest way through 8 of them: 70 miles",
+        "computed in a process of its own: True",
+    ]
+
+
 def test_every_example_is_tested_here_and_explained() -> None:
     names = {path.stem for path in EXAMPLES.glob("*.py")} - {"__init__"}
     tested = set(re.findall(r'printed\("(\w+)"', Path(__file__).read_text("utf-8")))

@@ -13,11 +13,12 @@ from antiphon.envelope import Envelope
 from antiphon.lifecycle import CommandHasFailed, CommandSettled, DeadLetter
 from antiphon.messages import Event, Message
 from antiphon.processing.state import kept_key
-from tests.integration.apps import Account, Deposited, Noted, Reminded
+from tests.integration.apps import Account, Deposited, Indexed, Noted, Reminded
 from tests.integration.cluster import FAMILIES, PARTITIONS, Cluster, Sent
 
 FOLDED: dict[str, type[Message]] = {
-    kind.type_name(): kind for kind in (CommandHasFailed, CommandSettled, DeadLetter, Deposited, Noted, Reminded)
+    kind.type_name(): kind
+    for kind in (CommandHasFailed, CommandSettled, DeadLetter, Deposited, Indexed, Noted, Reminded)
 }
 
 

@@ -24,11 +24,11 @@ from antiphon.codecs.avro import AvroCodec
 from antiphon.envelope import Origin, headers
 from antiphon.messages import Command
 from antiphon.topics import TopicNames
-from tests.integration.apps import APPS, Deposit, Deposited, Journal, Noted, Remind, Reminded
+from tests.integration.apps import APPS, Deposit, Deposited, Index, Indexed, Journal, Noted, Remind, Reminded
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
-FAMILIES = (Deposited.family, Noted.family, Reminded.family)
+FAMILIES = (Deposited.family, Noted.family, Reminded.family, Indexed.family)
 SESSION = 3.0  # seconds after which a killed replica's slices are free
 
 
@@ -183,21 +183,28 @@ class Cluster:
 
     # -- commands ------------------------------------------------------------------------------------------------
 
-    def deposit(self, accounts: Iterable[str], rounds: int = 1) -> list[Sent]:
+    def deposit(self, accounts: Iterable[str], rounds: int = 1, lane: str | None = None) -> list[Sent]:
         """Deposits numbered by account, round after round; returns when the cluster has stored them."""
-        return self._send(Deposit, list(accounts), rounds)
+        return self._send(Deposit, list(accounts), rounds, lane)
 
     def remind(self, accounts: Iterable[str], rounds: int = 1) -> list[Sent]:
         """The same for the service that delivers at least once."""
         return self._send(Remind, list(accounts), rounds)
 
-    def _send(self, kind: type[Deposit] | type[Remind], accounts: list[str], rounds: int) -> list[Sent]:
+    def index(self, accounts: Iterable[str], rounds: int = 1) -> list[Sent]:
+        """The same for the service that handles many at once."""
+        return self._send(Index, list(accounts), rounds)
+
+    def _send(
+        self, kind: type[Deposit | Remind | Index], accounts: list[str], rounds: int, lane: str | None = None
+    ) -> list[Sent]:
         sent, records = [], []
         for _, account in itertools.product(range(rounds), accounts):
             number = next(self._numbers.setdefault(account, itertools.count(1)))
             sent.append(Sent(str(uuid4()), account, number))
             command = kind(account=account, number=number, amount=number)
-            records.append(self.record(command, account, sent[-1].id))
+            record = self.record(command, account, sent[-1].id, **({"ce_priority": lane.encode()} if lane else {}))
+            records.append(record._replace(topic=self.names.commands(command.service, lane)))
         self.send(*records)
         return sent
 

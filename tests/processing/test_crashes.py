@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from antiphon import App, Command, Context, Reply, Retry
+from antiphon import App, Command, Context, Rate, Reply, Retry
 from antiphon.envelope import rfc3339
 from tests.processing.world import World
 
@@ -28,13 +28,13 @@ class Killed(BaseException):
 class Sums:
     """A service that dies when it is given the number 13, however often it is started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: Rate | None = None) -> None:
         self.added: list[int] = []
         self.starts = 0
         self.deadly = {13}
         self.app = App("sums")
 
-        @self.app.command(retry=Retry("1m"))
+        @self.app.command(retry=Retry("1m"), rate=rate)
         async def add(command: Add, ctx: Context) -> Added:
             if command.number in self.deadly:
                 raise Killed
@@ -74,6 +74,17 @@ def test_a_record_that_kills_the_process_is_a_dead_letter_in_the_end_and_nothing
     sums.world.send(sums.world.record(Add(number=100)))
     sums.world.turn(40)
     assert 100 in sums.added
+
+
+def test_one_that_has_to_wait_for_its_rate_is_found_as_well() -> None:
+    sums = Sums(Rate("5/s", burst=1))
+    sums.live()
+    sums.world.send(*(sums.world.record(Add(number=number)) for number in GOOD))
+    for _ in range(12):
+        if sums.live(400):
+            break
+    assert [letter.failure.code for letter in sums.world.dead_letters()] == ["crashed"]
+    assert sorted(set(sums.added)) == [number for number in GOOD if number != 13]
 
 
 def test_one_that_kills_from_the_agenda_is_found_as_well() -> None:

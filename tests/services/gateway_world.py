@@ -25,6 +25,7 @@ from antiphon.durations import Duration
 from antiphon.gateway.app import GatewayOptions, GatewayParts, gateway
 from antiphon.lifecycle import Failure
 from antiphon.messages import Command, Reply
+from antiphon.metrics import Metrics, NoMetrics
 from antiphon.store import CommandRow, Place
 from antiphon.stores.sql import SqlStore
 
@@ -96,7 +97,7 @@ class RecordingClient(Client):
         return options.command_id or uuid4()
 
     async def request(
-        self, command: Command[ReplyT], *, timeout: Duration, options: SubmitOptions = SubmitOptions()
+        self, command: Command[ReplyT], *, timeout: Duration | None = None, options: SubmitOptions = SubmitOptions()
     ) -> ReplyT:
         raise NotImplementedError("the gateway never waits for an answer")
 
@@ -120,13 +121,15 @@ class RecordingClient(Client):
 class GatewayWorld:
     """The gateway's parts, and shorthands for what a projector would write."""
 
-    def __init__(self, database: Path, **options: Any) -> None:
+    def __init__(self, database: Path, *, metrics: Metrics | None = None, **options: Any) -> None:
         self.client = RecordingClient()
         self.clock = VirtualClock()
         self.store = SqlStore.open(f"sqlite:///{database}")
         # looking for what is due is up to the tests
         quiet = replace(GatewayOptions(outbox_interval=3600), **options)
-        self.parts = GatewayParts(Catalogue([processors()]), self.client, AvroCodec(), self.store, self.clock, quiet)
+        kept = metrics or NoMetrics()
+        catalogue = Catalogue([processors()])
+        self.parts = GatewayParts(catalogue, self.client, AvroCodec(), self.store, self.clock, quiet, kept)
         self.app = gateway(self.parts)
 
     @asynccontextmanager

@@ -18,7 +18,7 @@ from antiphon.context import Context
 from antiphon.envelope import Origin, headers, rfc3339
 from antiphon.errors import Permanent, ProjectionSuperseded, StoreUnavailable, UnknownTopic
 from antiphon.lifecycle import FINAL, CommandSettled
-from antiphon.messages import Command, Message, Reply
+from antiphon.messages import Command, Message, Reply, Service
 from antiphon.retry import Retry
 from antiphon.status.projector import Projector, ProjectorOptions, ProjectorParts
 from antiphon.store import CommandRow, StoredCommand
@@ -31,7 +31,7 @@ class Mean(Reply):
     value: float
 
 
-class ProcessData(Command[Mean], service="processors"):
+class ProcessData(Command[Mean], service=Service("processors", lanes=("critical",))):
     values: list[float]
 
 
@@ -146,6 +146,18 @@ def test_a_row_begins_with_the_command_s_record_whoever_produced_it(reading: Rea
     assert row.origin.topic == "antiphon.commands.processors"
     assert len(row.payload_hash or "") == 32
     assert row.created_at == row.updated_at == pytest.approx(reading.world.clock.now())
+
+
+@pytest.mark.promise("S0-37")
+def test_a_command_in_a_lane_has_a_row_like_any_other(reading: Reading) -> None:
+    reading.send(reading.command(command_id(1), 1, ce_priority="critical"))
+
+    drain(reading.projector())
+
+    row = reading.row(1)
+    assert (row.service, row.priority, row.status) == ("processors", "critical", "pending")
+    assert row.origin is not None
+    assert row.origin.topic == "antiphon.commands.processors.critical"
 
 
 @pytest.mark.promise("S0-04", "S0-33", "S0-42", "S0-44")

@@ -25,6 +25,7 @@ from antiphon.cli.main import cli
 from antiphon.clocks.system import SystemClock
 from antiphon.codecs.avro import AvroCodec
 from antiphon.envelope import Envelope
+from antiphon.executors.event_loop import LoopExecutor
 from antiphon.executors.inline import InlineExecutor
 from antiphon.lifecycle import CommandSettled
 from antiphon.metrics import NoMetrics
@@ -94,7 +95,7 @@ def test_every_python_block_of_the_readme_is_a_file_of_its_own(tmp_path: Path) -
 def test_the_command_line_finds_the_apps_that_the_readme_names(fleet: Fleet) -> None:
     (settings,) = blocks("toml")
     (fleet.folder / "pyproject.toml").write_text(settings, "utf-8")
-    assert sorted(app.service for app in find_apps([], fleet.folder)) == ["analysis", "scheduling"]
+    assert sorted(app.service for app in find_apps([], fleet.folder)) == ["analysis", "mails", "scheduling"]
 
 
 def test_every_command_line_of_the_readme_is_understood() -> None:
@@ -157,6 +158,26 @@ def test_a_command_of_the_readme_leads_to_an_event_and_that_to_another_services_
     assert answer.vehicle_id == "v-7"
 
 
+def test_a_mail_of_the_readme_is_delivered_once_and_reminded_of_after_two_days(fleet: Fleet) -> None:
+    mails = importlib.import_module("fleet.mails.app")
+    world, executor = World(mails.app), LoopExecutor()
+    worker = world.worker(mails.app, executor=executor)
+
+    def turn(seconds: float = 0.01) -> bool:
+        world.clock.advance(seconds)
+        executor.wait(min(0.01, worker.turn(world.clock.now())))
+        return True
+
+    until(lambda: turn() and len(worker.serving) == 4, "all slices are served")
+    world.send(world.record(mails.SendMail(recipient="a@example.org", text="Your car is ready", remind=True)))
+    until(lambda: turn() and len(world.settled()) == 1, "it is delivered")
+    turn(3600.0)
+    assert len(world.settled()) == 1
+    turn(48 * 3600.0)
+    until(lambda: turn() and len(world.settled()) == 2, "so is the reminder")
+    worker.close(1)
+
+
 def test_an_impossible_reading_is_given_up_at_once(fleet: Fleet) -> None:
     world = World(fleet.analysis)
     world.worker(fleet.analysis)
@@ -165,6 +186,21 @@ def test_an_impossible_reading_is_given_up_at_once(fleet: Fleet) -> None:
     world.until(lambda: bool(world.dead_letters()), "it is given up")
     (dead,) = world.dead_letters()
     assert (dead.failure.error_class, dead.attempts) == ("antiphon.errors.Permanent", 1)
+
+
+def test_the_batch_handler_of_the_readme_gives_each_text_its_own_outcome(fleet: Fleet) -> None:
+    similarity = importlib.import_module("fleet.similarity")
+    world = World(similarity.app)
+    world.worker(similarity.app)
+    world.serve()
+    texts = {"t-1": "one", "t-2": "", "t-3": "three"}
+    world.send(*(world.record(similarity.EmbedText(text_id=text_id, text=text)) for text_id, text in texts.items()))
+    world.send(world.record(similarity.CompareTexts(one="pump", other="pumps")))
+    world.until(lambda: len(world.settled()) == 4, "all have ended")
+    embedded = world.messages(world.names.events("similarity"), similarity.TextEmbedded)
+    assert {event.text_id: event.vector for event in embedded} == {"t-1": [3.0], "t-3": [5.0]}
+    assert [dead.failure.message for dead in world.dead_letters()] == ["t-2 has no text"]
+    assert sum(end.status == "completed" for end in world.settled()) == 3
 
 
 # -- clients of others, on a real broker -------------------------------------------------------------------------------

@@ -1,13 +1,16 @@
 """Antiphon: call and response for agents on Kafka. These are its public names."""
 
 from antiphon.app import App
+from antiphon.bundle import Failed
 from antiphon.client import Client, SubmitOptions
-from antiphon.context import Context, State
+from antiphon.context import BatchContext, Context, CpuContext, State
+from antiphon.dependency import Dependency
 from antiphon.durations import Duration
 from antiphon.errors import (
     AntiphonError,
     CommandFailed,
     ConfigurationError,
+    DependencyDown,
     InvalidMessage,
     MessageTooLarge,
     Permanent,
@@ -15,7 +18,8 @@ from antiphon.errors import (
     RetryAfter,
 )
 from antiphon.lifecycle import CommandHasFailed
-from antiphon.messages import Command, Event, Message, Reply
+from antiphon.messages import Command, Event, Message, Reply, Service
+from antiphon.rate import Rate
 from antiphon.retry import Retry
 
 __all__ = [
@@ -23,6 +27,7 @@ __all__ = [
     "AntiphonError",
     # writing services
     "App",
+    "BatchContext",
     # calling services
     "Client",
     # messages
@@ -31,16 +36,22 @@ __all__ = [
     "CommandHasFailed",
     "ConfigurationError",
     "Context",
+    "CpuContext",
+    "Dependency",
+    "DependencyDown",
     "Duration",
     "Event",
+    "Failed",
     "InvalidMessage",
     "Message",
     "MessageTooLarge",
     "Permanent",
+    "Rate",
     "Reply",
     "Retry",
     "RetryAfter",
     "Retryable",
+    "Service",
     "State",
     "SubmitOptions",
 ]

@@ -18,8 +18,8 @@ ReplyT = TypeVar("ReplyT", bound=Answer | None)
 
 @dataclass(frozen=True, slots=True)
 class SubmitOptions:
-    """How a command travels. `command_id` is chosen by the sender or made; `priority` one of the four levels;
-    `deadline` is when it must have been started; `tags` and `metadata` are labels for the read side."""
+    """How a command travels. `command_id` is chosen by the sender or made; `priority` one of the four levels; `tenant`
+    is whose it is; `deadline` is when it must have been started; `tags` and `metadata` are labels for the read side."""
 
     command_id: UUID | None = None
     correlation_id: str | None = None
@@ -27,6 +27,7 @@ class SubmitOptions:
     priority: str = "normal"
     deadline: datetime | None = None
     subject: str | None = None
+    tenant: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     traceparent: str | None = None
 
@@ -44,9 +45,12 @@ class Client(ABC):
 
     @abstractmethod
     async def request(
-        self, command: Command[ReplyT], *, timeout: Duration, options: SubmitOptions = SubmitOptions()
+        self, command: Command[ReplyT], *, timeout: Duration | None = None, options: SubmitOptions = SubmitOptions()
     ) -> ReplyT:
-        """Submit and wait for the answer. Raises CommandFailed (code `timeout` when none came in time)."""
+        """Submit and wait for the answer, for as long as the command's class says if there is no `timeout`.
+
+        Raises CommandFailed (code `timeout` when none came in time).
+        """
 
     @abstractmethod
     async def declare(self, change: Change) -> None:

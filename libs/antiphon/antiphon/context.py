@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from antiphon.messages import Command, Event
+from antiphon.messages import Command, Event, Priority
 
 
 class State(BaseModel):
@@ -31,10 +31,11 @@ class Outbox(ABC):
     """Not awaited: a message goes out with this attempt's success, or not at all."""
 
     @abstractmethod
-    def send(self, command: Command[Any], *, not_before: datetime | None = None) -> UUID:
+    def send(self, command: Command[Any], *, not_before: datetime | None = None, priority: Priority = "normal") -> UUID:
         """Send a command (with no answer to wait for); returns its id, which is the same at every attempt.
 
-        `not_before` (with its time zone) keeps it in this service's state until then.
+        `not_before` (with its time zone) keeps it in this service's state until then. `priority=ctx.priority` passes on
+        that of the message that is handled.
         """
 
     @abstractmethod
@@ -57,8 +58,8 @@ class Outbox(ABC):
         """A source of random numbers seeded by the message: the same at every attempt."""
 
 
-class Context(Outbox):
-    """For command and event handlers: may do anything but wait for another command."""
+class CpuContext(Outbox):
+    """For handlers with `cpu=True`, which run in a process of their own: all of a context that goes there."""
 
     @property
     @abstractmethod
@@ -77,13 +78,22 @@ class Context(Outbox):
 
     @property
     @abstractmethod
-    def priority(self) -> str:
+    def priority(self) -> Priority:
         """critical, high, normal or low, as whoever sent the message has said; normal if nothing was."""
+
+    @property
+    @abstractmethod
+    def tenant(self) -> str:
+        """Whose message it is, as whoever sent it has said; empty if nothing was. What a handler sends has the same."""
 
     @property
     @abstractmethod
     def attempt(self) -> int:
         """1 for the first attempt of this process."""
+
+
+class Context(CpuContext):
+    """For command and event handlers: may do anything but wait for another command."""
 
     @property
     @abstractmethod
@@ -116,3 +126,18 @@ class Context(Outbox):
     @abstractmethod
     def state(self, kind: type[StateT]) -> StateT:
         """The kept entry of this class for the message's key; a fresh one where there is none."""
+
+
+class BatchContext(ABC):
+    """For batch handlers: a context of its own for each message of the call."""
+
+    @abstractmethod
+    def for_(self, message: Command[Any] | Event) -> Context:
+        """The context of this message, one of those that were given: what is sent with it is sent in its name.
+
+        It leaves with the success of this message, whatever becomes of the others. There is no `state` (Permanent).
+        """
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """The time of this call, in UTC."""

@@ -11,12 +11,13 @@ from antiphon.catalogue import Installation
 from antiphon.client import SubmitOptions
 from antiphon.codec import Codec
 from antiphon.control import DeclaredCommand
-from antiphon.envelope import DECLARED_TYPE, PRIORITIES, Origin, ReplyAddress, headers, reply_headers, rfc3339
+from antiphon.envelope import DECLARED_TYPE, Origin, ReplyAddress, headers, reply_headers, rfc3339
 from antiphon.errors import InvalidMessage, MessageTooLarge
-from antiphon.messages import Command
+from antiphon.messages import PRIORITIES, Command
 from antiphon.topics import partition_of
 
 CORRELATION_LENGTH = 128
+LONGEST_TENANT = 128
 
 
 class CommandRecords:
@@ -43,6 +44,7 @@ class CommandRecords:
             options.correlation_id or _as_correlation(own_key) or str(id_),
             None if options.causation_id is None else str(options.causation_id),
             None if options.traceparent is None else options.traceparent.encode(),
+            tenant=None if options.tenant is None else options.tenant.encode(),
         )
         found = headers(self._source, kind.type_name(), str(id_), when, origin) + _option_headers(options)
         if isinstance(command, DeclaredCommand):
@@ -51,7 +53,7 @@ class CommandRecords:
             found += reply_headers(reply)
         key = (origin.correlation_id if own_key is None else own_key).encode()
         partition = partition_of(key, self._installation.partitions)
-        return id_, Outgoing(self._installation.names.commands(kind.service), partition, key, value, found)
+        return id_, Outgoing(self._installation.names.of_command(kind, options.priority), partition, key, value, found)
 
 
 def _as_correlation(key: str | None) -> str | None:
@@ -64,6 +66,8 @@ def _check(name: str, options: SubmitOptions) -> None:
         wrong["priority"] = f"{options.priority!r} is none of {', '.join(PRIORITIES)}"
     if options.correlation_id is not None and not 0 < len(options.correlation_id) <= CORRELATION_LENGTH:
         wrong["correlation_id"] = f"has {len(options.correlation_id)} characters, it may have 1 to {CORRELATION_LENGTH}"
+    if options.tenant is not None and not 0 < len(options.tenant) <= LONGEST_TENANT:
+        wrong["tenant"] = f"has {len(options.tenant)} characters, it may have 1 to {LONGEST_TENANT}"
     if options.deadline is not None and options.deadline.tzinfo is None:
         wrong["deadline"] = f"{options.deadline} has no time zone; use datetime.now(UTC) and the like"
     if wrong:

@@ -87,9 +87,9 @@ class CorrelatingClient(Client):
         return await self._submit(command, options, None)
 
     async def request(
-        self, command: Command[ReplyT], *, timeout: Duration, options: SubmitOptions = SubmitOptions()
+        self, command: Command[ReplyT], *, timeout: Duration | None = None, options: SubmitOptions = SubmitOptions()
     ) -> ReplyT:
-        patience = seconds(timeout)
+        patience = command.answer_within if timeout is None else seconds(timeout)
         token = f"{self._token}.{next(self._numbers)}".encode()
         address = ReplyAddress(self._names.replies, self._reply_partition, token, token)
         answer = self._answers.expect(token, type(command))

@@ -12,20 +12,27 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from antiphon.broker import Reader
 from antiphon.errors import HandlerTimeout
 from antiphon.executor import Executor, Intake, Promise, Work
 from antiphon.executors.intakes import WatchedIntake
+from antiphon.executors.ready import ReadyQueue
 from antiphon.executors.runners import STOPPING, Runners
+
+if TYPE_CHECKING:
+    from antiphon.executors.calculators import Calculators
 
 
 @dataclass(frozen=True, slots=True)
 class HandlerLimits:
-    """How many asynchronous handlers may be suspended at once, and how many threads synchronous ones have."""
+    """How many asynchronous handlers may be suspended at once, how many threads synchronous ones have, and how many
+    processes those that compute (0: one for each core)."""
 
     asynchronous: int = 1000
     synchronous: int = 32
+    calculators: int = 0
 
 
 class CommitLane:
@@ -80,7 +87,9 @@ class LoopExecutor(Executor):
         self._waiting = self._woken = False
         self._commits = CommitLane(self.wake)
         self._pool: ThreadPoolExecutor | None = None
+        self._calculators: Calculators | None = None
         self._sync_lock = threading.Lock()
+        self._ready = ReadyQueue()  # for threads of the pool
         self._running: dict[Work, float] = {}
 
     def intake(self, reader: Reader, limit: int) -> Intake:
@@ -91,7 +100,21 @@ class LoopExecutor(Executor):
         if asynchronous:
             self._runners.add(asynchronous)
         if len(asynchronous) < len(work):
-            self._call([one for one in work if not one.asynchronous])
+            self._call([one for one in work if not one.asynchronous and not one.calculated])
+            self._calculate([one for one in work if one.calculated])
+
+    def _calculate(self, work: Sequence[Work]) -> None:
+        if not work:
+            return
+        if self._calculators is None:
+            from antiphon.executors.calculators import Calculators  # most programs never need it
+
+            self._calculators = Calculators(self._limits.calculators, self._calculated)
+        self._calculators.add(work)
+
+    def _calculated(self, ended: Sequence[Work]) -> None:
+        self._ended.extend(ended)
+        self.wake()
 
     def promise(self) -> Promise:
         return self._loop.create_future()
@@ -99,12 +122,16 @@ class LoopExecutor(Executor):
     def _call(self, work: Sequence[Work]) -> None:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._limits.synchronous, thread_name_prefix="handler")
-        for one in work:
-            self._pool.submit(copy_context().run, self._call_one, one)
+        with self._sync_lock:
+            self._ready.extend(work)
+        for _ in work:
+            self._pool.submit(copy_context().run, self._call_one)
 
-    def _call_one(self, work: Work) -> None:
+    def _call_one(self) -> None:
+        """The one whose turn it is now that a thread is free."""
         begun = time.monotonic()
         with self._sync_lock:
+            work = self._ready.popleft()
             self._running[work] = begun
         try:
             work.call()
@@ -162,6 +189,8 @@ class LoopExecutor(Executor):
             return not self._running
         self._commits.join(timeout)
         self._commits.leave()
+        if self._calculators is not None:
+            self._calculators.close()
         self._loop.run_until_complete(self._drain(timeout))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         with suppress(TimeoutError):  # what somebody has given to a thread may take longer than a stop

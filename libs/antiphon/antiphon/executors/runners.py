@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import types
-from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextvars import Context, copy_context
 from time import monotonic
@@ -18,6 +17,7 @@ from typing import Any
 
 from antiphon.errors import HandlerTimeout
 from antiphon.executor import Work
+from antiphon.executors.ready import ReadyQueue
 
 log = logging.getLogger(__name__)
 STOPPING = "stopping"
@@ -33,7 +33,7 @@ class Runners:
         self._loop = loop
         self._limit = limit
         self._report = report
-        self._ready: deque[Work] = deque()
+        self._ready = ReadyQueue()
         self._ended: list[Work] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._suspended = 0

@@ -177,6 +177,8 @@ class Controlling:
                     service=sign.service,
                     replica=sign.replica,
                     paused=sign.paused,
+                    breakers=sign.breakers,
+                    backlog=sign.backlog,
                     seen_at=rfc3339(sign.seen_at.timestamp()),
                 )
                 for sign in await self._live()

@@ -62,6 +62,7 @@ class Production:
             priority=submission.priority,
             deadline=request.metadata.deadline,
             subject=request.metadata.subject,
+            tenant=request.metadata.tenant,
             tags=submission.tags,
             traceparent=traceparent,
         )

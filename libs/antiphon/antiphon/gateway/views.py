@@ -28,6 +28,9 @@ class Metadata(BaseModel):
     correlation_id: Annotated[str | None, Field(min_length=1, max_length=128)] = None
     tags: Annotated[dict[Annotated[str, Field(min_length=1, max_length=64)], Label], Field(max_length=32)] = {}
     deadline: Annotated[AwareDatetime | None, Field(description="Past it the command is not started.")] = None
+    tenant: Annotated[
+        str | None, Field(min_length=1, max_length=128, description="Whose it is; tenants share the work fairly.")
+    ] = None
     subject: Annotated[Label | None, Field(description="What the command is about.")] = None
     user: Annotated[dict[str, JsonValue] | None, Field(description="Whom the command is for.")] = None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from antiphon.app import App, Handler
 from antiphon.broker import Record
-from antiphon.envelope import Envelope, Redrive, derived_id
+from antiphon.envelope import TENANT, Envelope, Redrive, derived_id
 from antiphon.errors import MessageError, Permanent, UnknownSchema, UnknownType
 from antiphon.messages import Message
 from antiphon.processing.agenda import Waiting, read_waiting
@@ -42,6 +42,7 @@ class Admission:
         self._suspicion = suspicion
         self._partitions = partitions
         self._names: TopicNames = desk.outbound.names
+        self.tenants_seen = False  # whether any record has said whose it is
 
     def admit(self, slice_: Slice, records: Iterable[Record], now: float) -> list[Delivery]:
         """The deliveries that may start now; others wait behind their keys. Records are of this slice, in order."""
@@ -55,6 +56,14 @@ class Admission:
                 delivery.first = True
                 ready.append(delivery)
         return ready
+
+    def overtake(self, slice_: Slice, record: Record, now: float) -> list[Delivery]:
+        """The same for one record that was not delivered yet and may be handled before others of its lane."""
+        delivery = self._judge(slice_, record, now)
+        if delivery is not None:
+            delivery.rank -= 1
+        self._settlement.counts["messages_overtook", record[0]] += 1
+        return self._in_line(delivery)
 
     def again(self, slice_: Slice, record: Record, now: float, since: float) -> list[Delivery]:
         """The same for one record that was delivered before and could not be judged since then."""
@@ -146,6 +155,8 @@ class Admission:
             if slice_.knows(id_, delivery.generation):
                 settle.duplicate(slice_, envelope, id_, now, answered=self._may_be_answered(envelope))
                 return None
+            if TENANT in headers:
+                self.tenants_seen = True
             if slice_.crashed == id_:
                 raise _crashed()
             if "ce_correlationid" in headers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from types import MappingProxyType
@@ -17,16 +17,18 @@ from antiphon.codec import Codec
 from antiphon.context import Context, State
 from antiphon.envelope import Envelope, Origin, as_uuid, derived_id
 from antiphon.errors import Permanent
-from antiphon.executor import Work
+from antiphon.executor import Calculation, Work
 from antiphon.lifecycle import Done
-from antiphon.messages import Answer, Command, Event, Message, Reply, command_name
+from antiphon.messages import PRIORITIES, Answer, Command, Event, Message, Priority, Reply, command_name
 from antiphon.processing.agenda import Waiting
+from antiphon.processing.calculation import Calculated, CalculationContext, calculate
 from antiphon.processing.dead_letters import Cancelled
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Slice
 from antiphon.processing.state import kept_key
 
 LONGEST_NOTE = 500  # characters
+NORMAL = Work.rank
 UNCHANGED: Mapping[bytes, bytes] = MappingProxyType({})
 StateT = TypeVar("StateT", bound=State)
 
@@ -60,6 +62,7 @@ class Desk:
     keeps_state: bool
     progressed: Callable[[Delivery], None]  # told of each delivery that has a new `progress`
     once: Callable[[Delivery, str, Callable[[str], Any]], Coroutine[Any, Any, Any]]  # runs an effect and keeps it
+    ranks: Mapping[str, int] = field(default_factory=dict)  # of topics that are lanes
 
 
 class Delivery(Work):
@@ -74,6 +77,7 @@ class Delivery(Work):
         "answer",
         "asynchronous",
         "attempt",
+        "calculated",
         "cancelled",
         "changes",
         "context",
@@ -95,6 +99,7 @@ class Delivery(Work):
         "noted",
         "outputs",
         "progress",
+        "rank",
         "record",
         "result",
         "route",
@@ -111,6 +116,7 @@ class Delivery(Work):
         self.envelope = envelope
         self.route = route
         self._desk = desk
+        self.rank = desk.ranks.get(record[0], NORMAL)
         self.key = b""
         self.ledger_id: bytes | None = None
         self.deadline: float | None = None
@@ -144,9 +150,15 @@ class Delivery(Work):
     def __str__(self) -> str:
         return f"handler {self.handler.name} (message {self.envelope.id})"
 
+    @property
+    def urgent(self) -> bool:
+        """Whether its end is not to wait for that of others: it is critical, or overtakes a backlog of its lane."""
+        return self.rank < 2 or not self.rank & 1
+
     def _choose(self) -> None:
         handler = self.handler = self.route.handlers[self.step]
         self.asynchronous = handler.asynchronous
+        self.calculated = handler.cpu
         self.timeout = handler.timeout
 
     def go_on(self, waiting: Waiting, key: bytes) -> None:
@@ -176,6 +188,10 @@ class Delivery(Work):
         self._choose()
         return True
 
+    def overdue(self, now: float) -> bool:
+        """Whether it may no longer be started: its deadline has passed before its first attempt."""
+        return self.deadline is not None and now > self.deadline and not self.attempt
+
     def begin(self, now: float) -> None:
         """Another attempt starts at this time (seconds since 1970)."""
         self.attempt += 1
@@ -185,7 +201,8 @@ class Delivery(Work):
         self.first_tried = self.first_tried or now
         self.error = None
 
-    def _prepare(self) -> tuple[Any, Context]:
+    def prepare(self) -> tuple[Any, Context]:
+        """Its message, decoded, and the context of this attempt (MessageError if it cannot be read)."""
         if self.cancelled is not None:
             raise self.cancelled
         if self.message is None:
@@ -195,20 +212,29 @@ class Delivery(Work):
         return self.message, self.context
 
     def start(self) -> Coroutine[Any, Any, object] | None:
-        message, context = self._prepare()
+        message, context = self.prepare()
         coroutine: Coroutine[Any, Any, object] = self.handler.fn(message, context)
         return coroutine
 
     def call(self) -> None:
         try:
-            message, context = self._prepare()
-            self.succeed(self.handler.fn(message, context))
+            if self.calculated:
+                calculation = self.calculation()
+                self.succeed(calculation.fn(*calculation.arguments))
+            else:
+                message, context = self.prepare()
+                self.succeed(self.handler.fn(message, context))
         except Exception as error:
             self.fail(error)
 
+    def calculation(self) -> Calculation:
+        message, _ = self.prepare()
+        context = CalculationContext.of(self, self._desk.outbound.source)
+        return Calculation(self.handler.name, calculate, (self.handler.fn, message, context))
+
     def succeed(self, result: object) -> None:
         try:
-            self._take(result)
+            self._take(self._emitted(result) if isinstance(result, Calculated) else result)
         except Exception as error:
             self.fail(error)
 
@@ -221,6 +247,17 @@ class Delivery(Work):
         if self.route.is_command:
             self._reply(context, result if isinstance(result, Event | Reply) else None)
         context.close()
+
+    def _emitted(self, calculated: Calculated) -> object:
+        """What the handler returned, after what it has sent elsewhere was sent here."""
+        context = self.context
+        assert context is not None
+        for message, not_before, priority in calculated.emitted:
+            if isinstance(message, Event):
+                context.publish(message, not_before=not_before)
+            else:
+                context.send(message, not_before=not_before, priority=priority)
+        return calculated.result
 
     def _reply(self, context: HandlerContext, reply: Answer | None) -> None:
         """Publish what is an event, encode what somebody waits for, and note it for the read side."""
@@ -235,6 +272,7 @@ class Delivery(Work):
 
     def fail(self, error: BaseException) -> None:
         self.error = error
+        self.answer = self.result = None  # of a handler that overran, it has returned all the same
 
     def let_go(self) -> None:
         """It is settled: drop what refers back to it (an error does by its frames), so that its memory is freed now
@@ -257,29 +295,30 @@ class HandlerContext(Context):
         self.later: list[tuple[float, Outgoing]] = []  # seconds since 1970, and what leaves then
         self.changes: list[tuple[bytes, bytes]] = []  # state entries that differ from what they were
 
-    def _emit(self, message: Event | Command[Any], not_before: datetime | None) -> UUID:
+    def _emit(self, message: Event | Command[Any], not_before: datetime | None, priority: Priority = "normal") -> UUID:
         delivery, outbound = self._delivery, self._desk.outbound
         if self._origin is None:
             self._origin = delivery.envelope.origin
         number = len(self.outputs) + len(self.later)
         message_id = derived_id(delivery.envelope.id, outbound.source, delivery.handler.name, str(number))
         if not_before is None:
-            self.outputs.append(outbound.record(message, message_id, delivery.started, self._origin))
+            self.outputs.append(outbound.record(message, message_id, delivery.started, self._origin, priority))
         else:
-            self._emit_later(message, message_id, not_before)
+            due = self._later(not_before)
+            self.later.append((due, outbound.record(message, message_id, due, self._origin, priority)))
         return as_uuid(message_id)
 
-    def _emit_later(self, message: Event | Command[Any], message_id: str, not_before: datetime) -> None:
+    def _later(self, not_before: datetime) -> float:
         if not self._desk.keeps_state:
             raise Permanent("not_before needs delivery='transactional'; this service delivers at least once")
         if not_before.tzinfo is None:
             raise ValueError(f"not_before is {not_before}, without a time zone")
-        assert self._origin is not None
-        due = not_before.timestamp()
-        self.later.append((due, self._desk.outbound.record(message, message_id, due, self._origin)))
+        return not_before.timestamp()
 
-    def send(self, command: Command[Any], *, not_before: datetime | None = None) -> UUID:
-        return self._emit(command, not_before)
+    def send(self, command: Command[Any], *, not_before: datetime | None = None, priority: Priority = "normal") -> UUID:
+        if priority not in PRIORITIES:
+            raise ValueError(f"priority is {priority!r}; it is one of {', '.join(PRIORITIES)}")
+        return self._emit(command, not_before, priority)
 
     def publish(self, event: Event, *, not_before: datetime | None = None) -> UUID:
         return self._emit(event, not_before)
@@ -308,8 +347,12 @@ class HandlerContext(Context):
         return self._delivery.key.decode(errors="replace")
 
     @property
-    def priority(self) -> str:
+    def priority(self) -> Priority:
         return self._delivery.envelope.priority
+
+    @property
+    def tenant(self) -> str:
+        return self._delivery.envelope.tenant
 
     @property
     def attempt(self) -> int:
@@ -336,6 +379,8 @@ class HandlerContext(Context):
         return await self._desk.once(self._delivery, name, fn)
 
     def state(self, kind: type[StateT]) -> StateT:
+        if self._delivery.handler.bundle is not None:
+            raise Permanent("a batch handler has no state; one for single messages, @app.command or @app.event, has")
         if not self._desk.keeps_state:
             raise Permanent("ctx.state needs delivery='transactional'; this service delivers at least once")
         key = kept_key(kind, self._delivery.key)

@@ -87,6 +87,7 @@ class Settlement:
         slice_ = delivery.slice
         delivery.let_go()
         self._telling.finish(slice_, delivery.record, now, from_source=delivery.entry is None)
+        self.batch.urgent |= delivery.urgent
         slice_.leave(delivery)
 
     def _starts(self, delivery: Delivery, now: float) -> bool:
@@ -123,7 +124,8 @@ class Settlement:
     def forward(self, slice_: Slice, envelope: Envelope, key: bytes, partition: int, now: float) -> None:
         """It lies in the wrong partition: send it on as it is, to the right slice of this service."""
         record = envelope.record
-        mine = self._names.commands(self._identity.service)
+        lies_in_lane = self._names.is_command_topic(record.topic)
+        mine = record.topic if lies_in_lane else self._names.commands(self._identity.service)
         headers = [header for header in record.headers if header[0] != "ce_id"]
         headers += [("ce_id", envelope.id.encode()), ("ce_forwarded", b"1")]
         self.batch.outputs.append(Outgoing(mine, partition, key, record.value, headers))
@@ -168,7 +170,7 @@ class Settlement:
         """A dead letter is closed without another attempt."""
         redrive = envelope.redrive
         assert redrive is not None
-        if slice_.ledger.settled(id_, redrive.generation):
+        if slice_.knows(id_, redrive.generation) or id_ in slice_.deliveries:  # a redrive that came before it counts
             self._telling.count("duplicates_skipped", envelope.record.topic)
         else:
             slice_.ledger.add(id_)
@@ -261,7 +263,10 @@ class Settlement:
 
     def _settle(self, delivery: Delivery, status: str, error: BaseException | None, now: float) -> None:
         slice_, envelope, route = delivery.slice, delivery.envelope, delivery.route
-        self.waits.take_effects(delivery)
+        if delivery.changes or delivery.later:
+            self.waits.take_effects(delivery)
+        else:
+            self.batch.outputs += delivery.outputs
         if self._identity.keeps_state and delivery.ledger_id is not None:
             if error is None:
                 slice_.ledger.add(delivery.ledger_id)

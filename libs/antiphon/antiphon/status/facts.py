@@ -35,6 +35,9 @@ class FactReader:
     def __init__(self, catalogue: Catalogue, codec: Codec) -> None:
         names = catalogue.installation.names
         self._services = {names.commands(service): service for service in catalogue.apps}
+        self._services |= {
+            topic: name for name, app in catalogue.apps.items() for topic in names.lanes(name, app.lanes)
+        }
         self._lifecycle, self._dead_letters = names.lifecycle, names.dead_letters
         self._types = catalogue.types
         self._names = {wire: command_name(message) for wire, message in catalogue.types.items()}

@@ -37,8 +37,8 @@ class Weigh(Command[Weighed], service="scales", key="item"):
     item: str
 
 
-class Read(Command[Weighed], service="scales"):
-    """Has none."""
+class Read(Command[Weighed], service="scales", answer_within="2m"):
+    """Has none, and takes its time."""
 
     note: str = ""
 

@@ -14,13 +14,17 @@ from antiphon.client import SubmitOptions
 from antiphon.codecs.avro import AvroCodec
 from antiphon.envelope import JSON, Envelope
 from antiphon.errors import ConfigurationError, InvalidMessage, MessageTooLarge, UnknownTopic
-from antiphon.messages import Command
+from antiphon.messages import Command, Service
 from antiphon.testing.contracts.client_harness import PARTITIONS, ClientHarness, Read, Tare, Weigh, Weighed
 from antiphon.topics import partition_of
 
 
 class Elsewhere(Command, service="nowhere"):
     """Its service has no topic."""
+
+
+class Alarm(Command, service=Service("alarms", lanes=("critical",))):
+    """Its service has a lane."""
 
 
 class SubmitContract(ClientHarness):
@@ -46,6 +50,19 @@ class SubmitContract(ClientHarness):
         optional = ("ce_priority", "ce_deadline", "ce_subject", "ce_tags", "ce_replyto", "ce_causationid")
         assert [name for name in optional if envelope.raw(name) is not None] == []
 
+    @pytest.mark.promise("S3-41")
+    @pytest.mark.parametrize(("priority", "lane"), [("critical", "critical"), ("high", None), ("normal", None)])
+    async def test_a_command_goes_to_the_lane_of_its_priority_if_there_is_one(
+        self, priority: str, lane: str | None
+    ) -> None:
+        topic = self.names.commands("alarms", lane)
+        self.admin.create_topics([TopicPlan(topic, PARTITIONS)])
+        places = [Partition(topic, number) for number in range(PARTITIONS)]
+        async with self.client() as client:
+            await client.submit(Alarm(), SubmitOptions(priority=priority))
+            ends = await asyncio.wrap_future(self.admin.ends(places))
+        assert sum(ends.values()) == 1
+
     @pytest.mark.promise("S0-39")
     async def test_options_travel_as_headers(self) -> None:
         deadline = datetime(2100, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -57,6 +74,7 @@ class SubmitContract(ClientHarness):
             priority="critical",
             deadline=deadline,
             subject="vehicle-1",
+            tenant="acme",
             tags={"team": "größe"},
             traceparent=trace,
         )
@@ -68,6 +86,7 @@ class SubmitContract(ClientHarness):
         assert (envelope.priority, envelope.deadline) == ("critical", deadline.timestamp())
         assert (envelope.subject, envelope.header("traceparent")) == ("vehicle-1", trace)
         assert json.loads(envelope.header("ce_tags") or "") == {"team": "größe"}
+        assert envelope.tenant == "acme"
 
     @pytest.mark.parametrize(
         ("command", "correlation_id", "key"),

@@ -1,0 +1,60 @@
+"""Work that waits for its start: by rank, with a share for every lane."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from antiphon.executor import RANKS, Work
+
+# of sixteen starts four are of the second lane, two of the third, one of the last, where these have any; all others,
+# and what a lane does not need, are of the most urgent lane that has work
+_TURNS = (0, 1, 0, 2, 0, 1, 0, 0, 0, 1, 0, 2, 0, 1, 0, 3)
+_LANES = range(RANKS // 2)
+
+
+class ReadyQueue:
+    """First in, first out within a rank. The two ranks of a lane alternate."""
+
+    def __init__(self) -> None:
+        self._queues: list[deque[Work]] = [deque() for _ in range(RANKS)]
+        self._count = self._last = self._turn = self._half = 0
+
+    def __bool__(self) -> bool:
+        return self._count > 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def extend(self, work: Iterable[Work]) -> None:
+        """These wait behind others of their rank."""
+        queues = self._queues
+        for one in work:
+            rank = self._last = one.rank
+            queues[rank].append(one)
+            self._count += 1
+
+    def popleft(self) -> Work:
+        """The one whose turn it is; IndexError if there is none."""
+        queue = self._queues[self._last]
+        if len(queue) != self._count:  # more than one rank has work
+            queue = self._next()
+        found = queue.popleft()
+        self._count -= 1
+        return found
+
+    def _next(self) -> deque[Work]:
+        self._turn = (self._turn + 1) % len(_TURNS)
+        for lane in (_TURNS[self._turn], *_LANES):
+            first, second = self._queues[2 * lane], self._queues[2 * lane + 1]
+            if first or second:
+                self._half = 1 - self._half if first and second else int(not first)
+                self._last = 2 * lane + self._half
+                return self._queues[self._last]
+        raise IndexError("nothing is ready")
+
+    def clear(self) -> None:
+        """Nothing waits any more."""
+        for queue in self._queues:
+            queue.clear()
+        self._count = 0
