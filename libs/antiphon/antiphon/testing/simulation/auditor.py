@@ -9,6 +9,7 @@ from antiphon.app import App
 from antiphon.broker import Record
 from antiphon.envelope import Envelope
 from antiphon.processing import ledger
+from antiphon.processing.agenda import AGENDA, SCHEDULED
 from antiphon.processing.ledger import Ledger
 from antiphon.processing.offsets import SourceOffsets
 from antiphon.processing.slice import Slice
@@ -100,6 +101,23 @@ def audit_progress(evidence: Evidence) -> list[Violation]:
                 if id_ not in evidence.settled and id_ not in forwarded and id_ not in waiting:
                     found.append(Violation(f"{topic}[{number}]@{record.offset} counts as done; {id_} is not", (id_,)))
     return found
+
+
+def is_at_rest(evidence: Evidence, service: str) -> bool:
+    """Whether all that has come for a service is finished, and nothing waits for a time."""
+    state = evidence.state(service)
+    if any(key.startswith((AGENDA, SCHEDULED)) for _, key in state):
+        return False
+    for (number, key), value in state.items():
+        if key == PROGRESS:
+            for topic, source in read_progress(value)[0].items():
+                if any(
+                    not _finished(source, found.offset)
+                    for found in evidence.records(topic)
+                    if found.partition == number
+                ):
+                    return False
+    return True
 
 
 def _is_event(app: App, record: Record) -> bool:

@@ -15,7 +15,7 @@ from antiphon.brokers.memory import Limits, MemoryBroker
 from antiphon.catalogue import Catalogue, Installation
 from antiphon.codec import Announcement
 from antiphon.codecs.avro import AvroCodec
-from antiphon.testing.simulation.auditor import audit_log, audit_memory, audit_progress
+from antiphon.testing.simulation.auditor import audit_log, audit_memory, audit_progress, is_at_rest
 from antiphon.testing.simulation.faults import Fault, Kind, draw
 from antiphon.testing.simulation.program import Arrival, Evidence, Program, Violation
 from antiphon.testing.simulation.replica import Replica, Surroundings
@@ -126,12 +126,13 @@ class Simulation:
         schedule, options = self._schedule, self._options
         while schedule.elapsed < options.window:
             schedule.step()
-        checked = 0.0
+        checked, quiet = 0.0, 0
         while schedule.elapsed < options.window + options.patience:
             schedule.step()
             if schedule.elapsed - checked > 0.5:
                 checked = schedule.elapsed
-                if self._quiet() and not self._tend():
+                quiet = quiet + 1 if self._quiet() else 0
+                if quiet >= 2 and not self._tend():
                     return
         self._violations.append(
             Violation(f"it has not come to rest within {options.patience:g} s after the last fault")
@@ -204,13 +205,10 @@ class Simulation:
             return False
         for service in self._apps:
             workers = [replica.worker for replica in self._of(service) if replica.worker is not None]
-            positions = {at: found for worker in workers for at, found in worker._slices.positions().items()}
             if sum(len(worker.serving) for worker in workers) != self._installation.partitions:
                 return False
-            ends = self._broker.admin().ends(list(positions)).result()
-            if any(worker._sources.position(at) < ends[at] for worker in workers for at in worker._slices.positions()):
-                return False
-        return True
+        evidence = self._evidence()
+        return all(is_at_rest(evidence, service) for service in self._apps)
 
     # -- what happens ----------------------------------------------------------------------------------------------
 
