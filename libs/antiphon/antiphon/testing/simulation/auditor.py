@@ -12,6 +12,7 @@ from antiphon.processing import ledger
 from antiphon.processing.agenda import AGENDA, SCHEDULED
 from antiphon.processing.ledger import Ledger
 from antiphon.processing.offsets import SourceOffsets
+from antiphon.processing.parking import PARKED, read_parked
 from antiphon.processing.slice import Slice
 from antiphon.processing.state import PROGRESS, read_progress
 from antiphon.testing.simulation.program import Evidence, Violation
@@ -104,9 +105,11 @@ def audit_progress(evidence: Evidence) -> list[Violation]:
 
 
 def is_at_rest(evidence: Evidence, service: str) -> bool:
-    """Whether all that has come for a service is finished, and nothing waits for a time."""
+    """Whether all that has come for a service is finished, and nothing waits for a time, or for its turn."""
     state = evidence.state(service)
     if any(key.startswith((AGENDA, SCHEDULED)) for _, key in state):
+        return False
+    if any(key.startswith(PARKED) and read_parked(key, value).head is None for (_, key), value in state.items()):
         return False
     for (number, key), value in state.items():
         if key == PROGRESS:
