@@ -7,6 +7,7 @@ Printed is how many healthy commands are settled in a second, and the ratio; 1 i
 
 from __future__ import annotations
 
+import io
 import logging
 import statistics
 import sys
@@ -47,7 +48,7 @@ class Bench:
     """One worker, and when it has handled all healthy commands of a run."""
 
     def __init__(self) -> None:
-        self.settings = read_settings(partitions=4, log_level="CRITICAL")
+        self.settings = read_settings(partitions=4)
         self.app = App("bench")
         self.left = 0
         self.done = threading.Event()
@@ -107,7 +108,7 @@ class Bench:
 
 def main() -> int:
     """Alternate, so that a busy moment does not hit one kind alone."""
-    logging.basicConfig(level="CRITICAL")
+    logging.basicConfig(level="INFO", handlers=[logging.StreamHandler(io.StringIO())])  # its costs count too
     bench = Bench()
     alone, beside = bench.records(neighbour=False), bench.records(neighbour=True)
     bench.measure(alone)  # not counted: the first one pays for everything that is cold

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from antiphon.app import App
 from antiphon.catalogue import Catalogue
-from antiphon.client import Client, ReplyT, SubmitOptions
+from antiphon.client import Client, ReplyT, ReturnedLetter, SubmitOptions
 from antiphon.clocks.virtual import VirtualClock
 from antiphon.codecs.avro import AvroCodec
 from antiphon.context import Context
@@ -84,6 +84,8 @@ class RecordingClient(Client):
 
     submitted: list[tuple[Command[Any], SubmitOptions]] = field(default_factory=list)
     declared: list[Change] = field(default_factory=list)
+    cancelled: list[tuple[str, str, bytes | None, str, str]] = field(default_factory=list)
+    returned: list[ReturnedLetter] = field(default_factory=list)
     failure: Exception | None = None
     stuck: bool = False
     is_open: bool = False
@@ -105,6 +107,18 @@ class RecordingClient(Client):
         if self.failure is not None:
             raise self.failure
         self.declared.append(change)
+
+    async def cancel(
+        self, command_id: UUID, *, service: str, key: bytes | None = None, reason: str = "", requested_by: str = ""
+    ) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.cancelled.append((str(command_id), service, key, reason, requested_by))
+
+    async def send_back(self, letters: Sequence[ReturnedLetter]) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.returned += letters
 
     async def __aenter__(self) -> Client:
         self.is_open = True

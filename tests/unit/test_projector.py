@@ -21,7 +21,7 @@ from antiphon.lifecycle import FINAL, CommandSettled
 from antiphon.messages import Command, Message, Reply, Service
 from antiphon.retry import Retry
 from antiphon.status.projector import Projector, ProjectorOptions, ProjectorParts
-from antiphon.store import CommandRow, StoredCommand
+from antiphon.store import CommandRow, LetterQuery, Place, StoredCommand
 from antiphon.stores.sql import SqlStore
 from tests.processing.world import World
 from tests.waiting import until
@@ -178,9 +178,10 @@ def test_what_a_worker_does_is_read_back(reading: Reading) -> None:
         "no values",
         False,
     )
-    (letter,) = reading.store.dead_letters(10)
-    assert (letter.message_id, letter.service, letter.code) == (command_id(2), "processors", "failed")
-    assert letter.origin == failed.origin
+    (found,) = reading.store.dead_letters(LetterQuery())
+    letter = found.letter
+    assert (letter.message_id, letter.service, letter.failure.code) == (command_id(2), "processors", "failed")
+    assert Place(letter.topic, letter.partition, letter.offset) == failed.origin
 
 
 @pytest.mark.promise("S0-06")
@@ -213,7 +214,8 @@ def test_a_record_that_never_reaches_a_handler_is_dead_lettered(reading: Reading
     assert row.status == "dead_lettered"
     assert row.error is not None
     assert row.error.code == "undecodable"
-    assert [letter.origin for letter in reading.store.dead_letters(10)] == [row.origin]
+    (found,) = reading.store.dead_letters(LetterQuery())
+    assert Place(found.letter.topic, found.letter.partition, found.letter.offset) == row.origin
 
 
 def test_the_lifecycle_may_be_read_before_the_command(reading: Reading) -> None:

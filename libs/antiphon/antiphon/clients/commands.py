@@ -70,6 +70,13 @@ def _check(name: str, options: SubmitOptions) -> None:
         wrong["tenant"] = f"has {len(options.tenant)} characters, it may have 1 to {LONGEST_TENANT}"
     if options.deadline is not None and options.deadline.tzinfo is None:
         wrong["deadline"] = f"{options.deadline} has no time zone; use datetime.now(UTC) and the like"
+    if options.not_before is not None:
+        if options.not_before.tzinfo is None:
+            wrong["not_before"] = f"{options.not_before} has no time zone; use datetime.now(UTC) and the like"
+        elif "deadline" not in wrong and options.deadline is not None and options.deadline < options.not_before:
+            wrong["not_before"] = (
+                f"{options.not_before} is after the deadline, {options.deadline}: it would never start"
+            )
     if wrong:
         raise InvalidMessage(name, wrong)
 
@@ -81,6 +88,8 @@ def _option_headers(options: SubmitOptions) -> Headers:
         found.append(("ce_priority", options.priority.encode()))
     if options.deadline is not None:
         found.append(("ce_deadline", rfc3339(options.deadline.timestamp()).encode()))
+    if options.not_before is not None:
+        found.append(("ce_notbefore", rfc3339(options.not_before.timestamp()).encode()))
     if options.subject is not None:
         found.append(("ce_subject", options.subject.encode()))
     if options.tags:

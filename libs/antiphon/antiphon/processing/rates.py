@@ -61,10 +61,17 @@ class Rates(Gate):
     def __init__(self, handlers: Iterable[Handler], share: Callable[[], float], since: float) -> None:
         self.declared = any(handler.rate is not None for handler in handlers)
         self._share, self._since = share, since
+        self._shared = (-1.0, 0.0)  # when the share was asked, and what it was
         self._buckets: dict[Cause, Bucket] = {}
 
     def __len__(self) -> int:
         return len(self._buckets)
+
+    def _part(self, now: float) -> float:
+        """The share, asked once in a turn."""
+        if self._shared[0] != now:
+            self._shared = now, self._share()
+        return self._shared[1]
 
     def cause(self, delivery: Delivery, now: float) -> Hashable | None:
         rate = delivery.handler.rate
@@ -77,17 +84,17 @@ class Rates(Gate):
                 self._drop_full(now)
             bucket = self._buckets[named] = Bucket(rate, self._since)
         # a thousandth of a token is what sums of floats may lack
-        return None if bucket.fill(now, self._share()) > 0.999 else named
+        return None if bucket.fill(now, self._part(now)) > 0.999 else named
 
     def _drop_full(self, now: float) -> None:
-        share = self._share()
+        share = self._part(now)
         self._buckets = {
             named: bucket for named, bucket in self._buckets.items() if bucket.fill(now, share) < bucket.size(share)
         }
 
     def reopens(self, cause: Hashable, now: float) -> float | None:
         bucket = self._buckets.get(cause)  # type: ignore[call-overload] # what `cause` above gave out
-        return now if bucket is None else bucket.next_at(now, self._share())
+        return now if bucket is None else bucket.next_at(now, self._part(now))
 
     def started(self, delivery: Delivery, now: float) -> None:
         rate = delivery.handler.rate

@@ -93,7 +93,7 @@ class ClientHarness:
         self.parts = ClientParts(catalogue, AvroCodec(), SystemClock())
         self.codec = AvroCodec()
         self.admin = broker.admin()
-        needed = {self.names.commands("scales"), self.names.replies, self.names.schemas}
+        needed = {self.names.commands("scales"), self.names.replies, self.names.schemas, self.names.cancels}
         self.admin.create_topics([plan for plan in catalogue.plans() if plan.name in needed])
         self.producer: Producer = broker.producer()
         self._commands = self._reader(self.names.commands("scales"), PARTITIONS)

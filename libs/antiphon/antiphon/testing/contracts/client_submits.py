@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -17,6 +17,8 @@ from antiphon.errors import ConfigurationError, InvalidMessage, MessageTooLarge,
 from antiphon.messages import Command, Service
 from antiphon.testing.contracts.client_harness import PARTITIONS, ClientHarness, Read, Tare, Weigh, Weighed
 from antiphon.topics import partition_of
+
+LATE = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 class Elsewhere(Command, service="nowhere"):
@@ -47,7 +49,15 @@ class SubmitContract(ClientHarness):
         assert (envelope.type, envelope.source) == ("antiphon.scales.Weigh", "client/test")
         assert envelope.correlation_id == "apple"
         assert abs((envelope.time - datetime.now(UTC)).total_seconds()) < 60
-        optional = ("ce_priority", "ce_deadline", "ce_subject", "ce_tags", "ce_replyto", "ce_causationid")
+        optional = (
+            "ce_priority",
+            "ce_deadline",
+            "ce_notbefore",
+            "ce_subject",
+            "ce_tags",
+            "ce_replyto",
+            "ce_causationid",
+        )
         assert [name for name in optional if envelope.raw(name) is not None] == []
 
     @pytest.mark.promise("S3-41")
@@ -73,6 +83,7 @@ class SubmitContract(ClientHarness):
             causation_id=uuid4(),
             priority="critical",
             deadline=deadline,
+            not_before=deadline,
             subject="vehicle-1",
             tenant="acme",
             tags={"team": "größe"},
@@ -84,6 +95,7 @@ class SubmitContract(ClientHarness):
         assert envelope.id == str(options.command_id)
         assert (envelope.correlation_id, envelope.causation_id) == ("order 7", str(options.causation_id))
         assert (envelope.priority, envelope.deadline) == ("critical", deadline.timestamp())
+        assert envelope.not_before == deadline.timestamp()
         assert (envelope.subject, envelope.header("traceparent")) == ("vehicle-1", trace)
         assert json.loads(envelope.header("ce_tags") or "") == {"team": "größe"}
         assert envelope.tenant == "acme"
@@ -151,6 +163,8 @@ class SubmitContract(ClientHarness):
             (SubmitOptions(priority="urgent"), "priority"),
             (SubmitOptions(correlation_id="x" * 129), "correlation_id"),
             (SubmitOptions(deadline=datetime(2100, 1, 1)), "deadline"),
+            (SubmitOptions(not_before=datetime(2100, 1, 1)), "not_before"),
+            (SubmitOptions(not_before=LATE, deadline=LATE - timedelta(seconds=1)), "not_before"),
         ],
     )
     async def test_options_that_no_service_could_read_are_refused(self, options: SubmitOptions, field: str) -> None:
