@@ -75,9 +75,9 @@ class Replica(Actor):
             times.append(self._next_turn)
         return max(min(times), self.gate.frozen)
 
-    def wake(self) -> None:
-        """Something has ended or come in: the next turn is soon."""
-        self._next_turn = min(self._next_turn, self._schedule.clock.now() + 0.01 * self._schedule.random.random())
+    def wake(self, within: float = 0.01) -> None:
+        """Something has ended or come in: the next turn is soon, in at most so many seconds."""
+        self._next_turn = min(self._next_turn, self._schedule.clock.now() + within * self._schedule.random.random())
 
     def _guard(self, act: Act) -> None:
         try:
@@ -97,7 +97,7 @@ class Replica(Actor):
             self._turning = False
         random = self._schedule.random
         if pause >= 0.1:
-            pause = random.uniform(0.1, 0.5)
+            pause = random.uniform(0.1, 1.2)
         elif pause >= 0.005:
             pause += random.random() * random.choice((0.01, 0.1))
         self._next_turn = self._schedule.clock.now() + pause

@@ -197,7 +197,7 @@ class Simulation:
 
     def _wake_all(self) -> None:
         for replica in self._replicas:
-            replica.wake()
+            replica.wake(within=0.05)
 
     def _quiet(self) -> bool:
         """Everything is served, and nothing is left to be done."""
