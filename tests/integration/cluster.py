@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
@@ -183,9 +183,12 @@ class Cluster:
 
     # -- commands ------------------------------------------------------------------------------------------------
 
-    def deposit(self, accounts: Iterable[str], rounds: int = 1, lane: str | None = None) -> list[Sent]:
+    def deposit(
+        self, accounts: Iterable[str], rounds: int = 1, lane: str | None = None, tenant: str = ""
+    ) -> list[Sent]:
         """Deposits numbered by account, round after round; returns when the cluster has stored them."""
-        return self._send(Deposit, list(accounts), rounds, lane)
+        extra = {"ce_priority": lane or "", "ce_tenantid": tenant}
+        return self._send(Deposit, list(accounts), rounds, lane, extra)
 
     def remind(self, accounts: Iterable[str], rounds: int = 1) -> list[Sent]:
         """The same for the service that delivers at least once."""
@@ -196,14 +199,20 @@ class Cluster:
         return self._send(Index, list(accounts), rounds)
 
     def _send(
-        self, kind: type[Deposit | Remind | Index], accounts: list[str], rounds: int, lane: str | None = None
+        self,
+        kind: type[Deposit | Remind | Index],
+        accounts: list[str],
+        rounds: int,
+        lane: str | None = None,
+        extra: Mapping[str, str] = MappingProxyType({}),
     ) -> list[Sent]:
+        more = {name: value.encode() for name, value in extra.items() if value}
         sent, records = [], []
         for _, account in itertools.product(range(rounds), accounts):
             number = next(self._numbers.setdefault(account, itertools.count(1)))
             sent.append(Sent(str(uuid4()), account, number))
             command = kind(account=account, number=number, amount=number)
-            record = self.record(command, account, sent[-1].id, **({"ce_priority": lane.encode()} if lane else {}))
+            record = self.record(command, account, sent[-1].id, **more)
             records.append(record._replace(topic=self.names.commands(command.service, lane)))
         self.send(*records)
         return sent

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from datetime import UTC, datetime
 
 import pytest
 
 from antiphon import App, Command, Context, Service, State
 from antiphon.broker import Outgoing
+from antiphon.control import PipelineSwitched
+from antiphon.declarations import written
 from antiphon.envelope import Envelope
 from antiphon.messages import Priority
 from antiphon.processing.delivery import Delivery
@@ -249,3 +252,43 @@ def test_what_a_handler_sends_with_a_priority_goes_to_the_lane_of_it() -> None:
     assert (Envelope(urgent).priority, Envelope(normal).priority) == ("critical", "normal")
     (letter,) = world.dead_letters()
     assert letter.failure.message == "priority is 'urgent'; it is one of critical, high, normal, low"
+
+
+class Inspect(Command, service=WORKSHOP, key="part"):
+    part: str
+
+
+def test_what_is_paused_in_one_lane_does_not_hold_up_another(calls: Calls) -> None:
+    app = workshop(calls)
+
+    @app.command()
+    async def inspect(command: Inspect, ctx: Context) -> None:
+        calls.note("inspected")
+
+    world = World(app, partitions=2)
+    worker = world.worker(app, in_flight=64, intake=32)
+    world.serve()
+    switch = PipelineSwitched(target="workshop/handler/inspect", paused=True, at=datetime(2026, 11, 21, tzinfo=UTC))
+    world.send(Outgoing(world.names.control, 0, *written(switch)))
+    world.until(lambda: worker.paused == ["workshop/handler/inspect"], "it is paused")
+    paused = [world.record(Inspect(part=f"i{number}"), ce_priority="low") for number in range(200)]
+    world.send(*paused)
+    world.turn(50)
+    assert worker.waiting < 64
+    waiting(world, 300)
+    waiting(world, 100, "critical")
+    world.until(lambda: len(calls.seen) == 400, "all that is not paused is handled")
+    assert worker.waiting < 64
+    world.send(Outgoing(world.names.control, 0, *written(switch.model_copy(update={"paused": False}))))
+    all_settled(world, calls, 600)
+
+
+def test_a_draining_worker_does_not_turn_for_what_it_will_not_admit(calls: Calls) -> None:
+    world = World(workshop(calls), partitions=1)
+    worker = world.worker(workshop(calls), in_flight=32, intake=32)
+    world.serve()
+    waiting(world, 200)
+    world.turn(2)
+    worker.drain()
+    world.turn(20)
+    assert worker.turn(world.clock.now()) > 0

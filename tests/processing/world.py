@@ -100,8 +100,9 @@ class World:
     def read(self, topic: str) -> list[Record]:
         """Everything committed on a topic, partition after partition."""
         reader = self.broker.reader(ReaderOptions("reader"))
-        count = self.broker.admin().topics()[topic].partitions
-        reader.assign({Partition(topic, number): 0 for number in range(count)})
+        admin = self.broker.admin()
+        count = admin.topics()[topic].partitions
+        reader.assign(admin.log_starts([Partition(topic, number) for number in range(count)]).result())
         found: list[Record] = []
         while more := reader.poll(1000, 0):
             found += more

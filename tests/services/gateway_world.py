@@ -24,7 +24,7 @@ from antiphon.declarations import Change
 from antiphon.durations import Duration
 from antiphon.gateway.app import GatewayOptions, GatewayParts, gateway
 from antiphon.lifecycle import Failure
-from antiphon.messages import Command, Reply
+from antiphon.messages import Command, Event, Reply
 from antiphon.metrics import Metrics, NoMetrics
 from antiphon.store import CommandRow, Place
 from antiphon.stores.sql import SqlStore
@@ -97,6 +97,9 @@ class RecordingClient(Client):
             raise self.failure
         self.submitted.append((command, options))
         return options.command_id or uuid4()
+
+    async def publish(self, event: Event, options: SubmitOptions = SubmitOptions()) -> UUID:
+        raise NotImplementedError("the gateway publishes nothing")
 
     async def request(
         self, command: Command[ReplyT], *, timeout: Duration | None = None, options: SubmitOptions = SubmitOptions()

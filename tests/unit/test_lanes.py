@@ -114,7 +114,7 @@ class Step(Work):
         return None
 
 
-def taken(queue: ReadyQueue, amount: int) -> list[int]:
+def taken(queue: ReadyQueue[Step], amount: int) -> list[int]:
     return [queue.popleft().rank for _ in range(amount)]
 
 
@@ -124,7 +124,7 @@ def steps(amount: int, *priorities: Priority) -> list[Step]:
 
 @pytest.mark.promise("S3-41")
 def test_of_what_is_ready_the_most_urgent_is_started_first_and_each_lane_has_its_share() -> None:
-    queue = ReadyQueue()
+    queue: ReadyQueue[Step] = ReadyQueue()
     queue.extend(steps(1600, "low", "normal", "high", "critical"))
     started = Counter(taken(queue, 1600))
     expected = {"critical": 900, "high": 400, "normal": 200, "low": 100}
@@ -133,14 +133,14 @@ def test_of_what_is_ready_the_most_urgent_is_started_first_and_each_lane_has_its
 
 @pytest.mark.promise("S3-41")
 def test_what_comes_later_and_is_urgent_overtakes_what_waits() -> None:
-    queue = ReadyQueue()
+    queue: ReadyQueue[Step] = ReadyQueue()
     queue.extend(steps(1000, "normal"))
     queue.extend(steps(3, "critical"))
     assert taken(queue, 5).count(rank("critical")) == 3
 
 
 def test_what_overtakes_within_a_lane_leaves_the_others_of_it_every_second_start() -> None:
-    queue = ReadyQueue()
+    queue: ReadyQueue[Step] = ReadyQueue()
     queue.extend([Step(rank("normal")) for _ in range(10)])
     queue.extend([Step(rank("normal") - 1) for _ in range(10)])
     first = taken(queue, 10)
@@ -150,7 +150,7 @@ def test_what_overtakes_within_a_lane_leaves_the_others_of_it_every_second_start
 
 
 def test_within_a_rank_the_first_to_come_is_the_first_to_be_started_and_none_is_forgotten() -> None:
-    queue = ReadyQueue()
+    queue: ReadyQueue[Step] = ReadyQueue()
     work = [Step(number % RANKS) for number in range(400)]
     found = []
     for number in range(0, 400, 10):
@@ -162,3 +162,12 @@ def test_within_a_rank_the_first_to_come_is_the_first_to_be_started_and_none_is_
         assert [one for one in found if one.rank == each] == [one for one in work if one.rank == each]
     with pytest.raises(IndexError):
         queue.popleft()
+
+
+def test_what_was_taken_too_early_is_the_next_of_its_rank() -> None:
+    queue: ReadyQueue[Step] = ReadyQueue()
+    work = steps(4, "normal")
+    queue.extend(work)
+    first, second = queue.popleft(), queue.popleft()
+    queue.put_back([second, first])
+    assert [queue.popleft() for _ in range(4)] == work

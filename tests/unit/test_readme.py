@@ -189,6 +189,13 @@ def test_an_impossible_reading_is_given_up_at_once(fleet: Fleet) -> None:
     assert (dead.failure.error_class, dead.attempts) == ("antiphon.errors.Permanent", 1)
 
 
+@pytest.mark.promise("S2-08")
+def test_the_library_of_the_readme_answers_with_and_without_asyncio(fleet: Fleet) -> None:
+    script = [sys.executable, "-W", "error", str(fleet.folder / "library.py")]
+    done = subprocess.run(script, cwd=fleet.folder, check=True, timeout=60, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["0.9", "v-9 reports -80.0 kPa, which no engine has"]
+
+
 def test_the_batch_handler_of_the_readme_gives_each_text_its_own_outcome(fleet: Fleet) -> None:
     similarity = importlib.import_module("fleet.similarity")
     world = World(similarity.app)

@@ -1,6 +1,8 @@
 """Antiphon: call and response for agents on Kafka. These are its public names."""
 
-from antiphon.app import App
+from typing import TYPE_CHECKING
+
+from antiphon.app import App, Handlers
 from antiphon.bundle import Failed
 from antiphon.client import Client, SubmitOptions
 from antiphon.context import BatchContext, Context, CpuContext, State
@@ -22,6 +24,19 @@ from antiphon.messages import Command, Event, Message, Reply, Service
 from antiphon.rate import Rate
 from antiphon.retry import Retry
 
+if TYPE_CHECKING:
+    from antiphon.platform import Platform, PlatformOptions
+else:
+
+    def __getattr__(name: str) -> object:
+        """What loads the embedded broker and the codec, when it is asked for."""
+        if name in ("Platform", "PlatformOptions"):
+            from antiphon import platform
+
+            return getattr(platform, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = [
     # errors
     "AntiphonError",
@@ -42,10 +57,14 @@ __all__ = [
     "Duration",
     "Event",
     "Failed",
+    "Handlers",
     "InvalidMessage",
     "Message",
     "MessageTooLarge",
     "Permanent",
+    # using services as a library
+    "Platform",
+    "PlatformOptions",
     "Rate",
     "Reply",
     "Retry",

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import inspect
 import pickle
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
+from types import ModuleType
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from antiphon.bundle import BundleLimits, Failed, listed, outcome_class
 from antiphon.context import BatchContext, Context, CpuContext
 from antiphon.declarations import ControlTable
 from antiphon.dependency import Dependency
+from antiphon.discovery import found_in
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
-from antiphon.messages import Answer, Command, Event, Lane, Message
+from antiphon.messages import Answer, Command, Event, Lane, Message, event_name, events_below
+from antiphon.middleware import MiddlewareT, around, passed_by
 from antiphon.rate import Rate
 from antiphon.retry import IN_MEMORY, Retry
 from antiphon.topics import bad_name
@@ -36,7 +40,10 @@ Start = Literal["now", "earliest"]
 
 @dataclass(frozen=True)
 class Handler:
-    """A function with the policy declared beside it; `start` is where a new event subscription begins."""
+    """A function with the policy declared beside it; `start` is where a new event subscription begins.
+
+    `order` ranks the handlers of one event, `matching` narrows an event subscription to names that fit it.
+    """
 
     fn: Callable[..., Any]
     kind: type[Message]
@@ -47,6 +54,8 @@ class Handler:
     rate: Rate | None = None
     bundle: BundleLimits | None = None  # of a batch handler: it takes many messages at once
     cpu: bool = False  # it runs in a process of its own
+    order: int = 0
+    matching: str | None = None
 
     @cached_property
     def name(self) -> str:
@@ -73,15 +82,44 @@ class Handler:
             raise ConfigurationError([f"{self.name}: a handler takes a message and a context, not {names}"])
         annotation = self.hints.get(names[0])
         message = annotation if self.bundle is None else listed(annotation)
-        if not (isinstance(message, type) and issubclass(message, self.kind) and message is not self.kind):
+        bare = message is self.kind and self.matching is None
+        if not (isinstance(message, type) and issubclass(message, self.kind) and not bare):
             wanted = f"a {self.kind.__name__} class" if self.bundle is None else "list[...] of one message class"
             raise ConfigurationError([f"{self.name}: annotate {names[0]!r} with {wanted}, not {annotation!r}"])
         return message
 
     @cached_property
+    def messages(self) -> list[type[Any]]:
+        """The classes that it is run for: of an event also those below it, as far as the program has imported them.
+
+        Raises ConfigurationError where there are none.
+        """
+        if self.kind is not Event or self.bundle is not None:
+            return [self.message]
+        found = events_below(self.message)
+        fitting = [event for event in found if fnmatchcase(event_name(event), self.matching or "*")]
+        if not fitting:
+            known = ", ".join(map(event_name, found)) or "no classes with a family"
+            wanted = f"is named like {self.matching!r}" if self.matching is not None else "is published"
+            raise ConfigurationError(
+                [f"{self.name} would never run: nothing that {wanted} among the events it knows ({known})"]
+            )
+        return fitting
+
+    @cached_property
+    def families(self) -> set[str]:
+        """The event families that it reads."""
+        return {message.family for message in self.messages}
+
+    @cached_property
     def context(self) -> Any:
         """What the second parameter is annotated with, if it is."""
         return self.hints.get(list(inspect.signature(self.fn).parameters)[1])
+
+    @property
+    def layered(self) -> bool:
+        """Whether middleware can be around it: not around many messages at once, nor in another process."""
+        return self.bundle is None and not self.cpu
 
     @cached_property
     def returns(self) -> type[Answer] | None:
@@ -92,18 +130,14 @@ class Handler:
         return None if found is type(None) else found
 
 
-class App:
-    """A service: a consumer group with its handlers.
+class Handlers:
+    """Handlers that apps include: what a module of a larger service registers its own with."""
 
-    `delivery` is `transactional` (exactly once inside Kafka) or `at_least_once` (for handlers that keep no state).
-    """
-
-    def __init__(self, service: str, *, delivery: Literal["transactional", "at_least_once"] = "transactional") -> None:
-        self.service = service
-        self.delivery = delivery
+    def __init__(self) -> None:
         self.commands: list[Handler] = []
         self.events: list[Handler] = []
-        self.controls = ControlTable()  # what is declared at run time; its worker keeps it up to date
+        self.layers: list[Callable[..., Any]] = []  # middleware, the outermost first
+        self.closed = False  # it runs, or has been included: what is registered now would never be called
 
     def command(
         self,
@@ -122,6 +156,7 @@ class App:
         """
 
         def register(fn: CommandHandler[CommandT, OutT]) -> CommandHandler[CommandT, OutT]:
+            self._still_open(fn)
             self.commands.append(Handler(fn, Command, retry, seconds(timeout), needs=tuple(needs), rate=rate, cpu=cpu))
             return fn
 
@@ -135,15 +170,21 @@ class App:
         start: Start = "now",
         needs: Sequence[Dependency] = (),
         rate: Rate | None = None,
+        order: int = 0,
+        matching: str | None = None,
         cpu: bool = False,
     ) -> Callable[[EventHandler[EventT, DoneT]], EventHandler[EventT, DoneT]]:
-        """Register one of any number of handlers of an event; `start` is where a new subscription begins.
+        """Register one of any number of handlers of an event, and of the events that are sub-classes of it.
 
-        `cpu` is as of `command`.
+        `start` is where a new subscription begins. Those of a lower `order` run first, of the same one as declared.
+        `matching` takes only events whose name `family.Class` fits, as in "orders.*" or "*.*Failed"; then the
+        parameter may be an `Event` of any kind. `cpu` is as of `command`.
         """
 
         def register(fn: EventHandler[EventT, DoneT]) -> EventHandler[EventT, DoneT]:
-            self.events.append(Handler(fn, Event, retry, seconds(timeout), start, tuple(needs), rate, cpu=cpu))
+            self._still_open(fn)
+            policy = Handler(fn, Event, retry, seconds(timeout), start, tuple(needs), rate, cpu=cpu)
+            self.events.append(replace(policy, order=order, matching=matching))
             return fn
 
         return register
@@ -167,6 +208,7 @@ class App:
         """
 
         def register(fn: BatchHandler[MessageT, OutcomesT]) -> BatchHandler[MessageT, OutcomesT]:
+            self._still_open(fn)
             limits = BundleLimits(size, seconds(within))
             handler = Handler(fn, Event, retry, seconds(timeout), start, tuple(needs), bundle=limits)
             try:
@@ -178,6 +220,68 @@ class App:
 
         return register
 
+    def middleware(self, fn: MiddlewareT) -> MiddlewareT:
+        """Run it around every attempt, with (message, context, call_next); the first one registered is outermost.
+
+        An `async def` is around the handlers that are one, a plain `def` around the plain ones. It sees what the
+        handler returned or raised, may return something else of the declared class, and may raise.
+        """
+        self._still_open(fn)
+        self.layers.append(fn)
+        return fn
+
+    def include(self, handlers: Handlers | ModuleType | str) -> None:
+        """Add these handlers inside of their own middleware, or those of all `Handlers` in a module or package.
+
+        What they hold now is added; ConfigurationError where there is nothing, or nothing is found.
+        """
+        groups = [handlers] if isinstance(handlers, Handlers) else found_in(handlers, Handlers)
+        wrong = [line for group in groups for line in group.unguarded()]
+        if not any(group.commands or group.events for group in groups):
+            wrong.append(f"nothing to include in {getattr(handlers, '__name__', handlers)}: it has no `Handlers`")
+        if wrong:
+            raise ConfigurationError(wrong)
+        self._still_open(handlers)
+        for group in groups:
+            group.closed = True
+            self.commands += group.inside(group.commands)
+            self.events += group.inside(group.events)
+
+    def inside(self, handlers: Iterable[Handler]) -> list[Handler]:
+        """The same with the middleware around them."""
+        layers = self.layers
+        if not layers:
+            return list(handlers)
+        return [replace(one, fn=around(one.fn, layers)) if one.layered else one for one in handlers]
+
+    def unguarded(self) -> list[str]:
+        """Handlers that no middleware would be around, though there is some: one line each."""
+        handlers = [*self.commands, *self.events]
+        bare = [handler for handler in handlers if not handler.layered and self.layers]
+        return passed_by((handler.fn for handler in handlers if handler.layered), self.layers) + [
+            f"{handler.name} takes many messages at once or has a process of its own, so no middleware is around it: "
+            "register the handlers that want some with `Handlers` of their own"
+            for handler in bare
+        ]
+
+    def _still_open(self, what: object) -> None:
+        if self.closed:
+            name = getattr(what, "__qualname__", type(what).__name__)
+            raise ConfigurationError([f"{name} comes too late: what it is registered with runs, or has been included"])
+
+
+class App(Handlers):
+    """A service: a consumer group with its handlers.
+
+    `delivery` is `transactional` (exactly once inside Kafka) or `at_least_once` (for handlers that keep no state).
+    """
+
+    def __init__(self, service: str, *, delivery: Literal["transactional", "at_least_once"] = "transactional") -> None:
+        super().__init__()
+        self.service = service
+        self.delivery = delivery
+        self.controls = ControlTable()  # what is declared at run time; its worker keeps it up to date
+
     @property
     def lanes(self) -> tuple[Lane, ...]:
         """The lanes that its commands declare, most urgent first."""
@@ -186,12 +290,12 @@ class App:
     @property
     def messages(self) -> set[type[Message]]:
         """Every class that a handler takes or returns."""
-        taken = {handler.message for handler in (*self.commands, *self.events)}
+        taken = {message for handler in (*self.commands, *self.events) for message in handler.messages}
         return taken | {handler.returns for handler in self.commands if handler.returns is not None}
 
     def check(self) -> None:
         """Every mistake of this app in one ConfigurationError, before anything is read."""
-        wrong = [problem for problem in [bad_name(self.service)] if problem]
+        wrong = [*filter(None, [bad_name(self.service)]), *self.unguarded()]
         for handler in (*self.commands, *self.events):
             try:
                 wrong += self._mistakes(handler)
@@ -211,21 +315,18 @@ class App:
         return [f"dependency {name!r} is declared with different figures: declare it once" for name in sorted(twice)]
 
     def _mistakes(self, handler: Handler) -> list[str]:
-        message = handler.message
-        wrong = (
-            []
-            if message.key_field in (None, *message.model_fields)
-            else [f"{message.__name__} names {message.key_field!r} as its key, which is not a field of it"]
-        )
+        wrong = []
+        for message in handler.messages:
+            if message.key_field not in (None, *message.model_fields):
+                wrong.append(f"{message.__name__} names {message.key_field!r} as its key, which is not a field of it")
+            wrong += self._needs_state(handler, message) if self.delivery == "at_least_once" else []
+            if handler.kind is Event and (problem := bad_name(message.family)):
+                wrong.append(f"{message.__name__}: {problem}")
         if handler.bundle is not None:
             wrong += self._bundle_mistakes(handler)
         if handler.cpu:
-            wrong += self._cpu_mistakes(handler, message)
-        wrong += self._needs_state(handler, message) if self.delivery == "at_least_once" else []
-        if handler.kind is Event:
-            problem = bad_name(message.family)
-            return [*wrong, f"{message.__name__}: {problem}"] if problem else wrong
-        return wrong + self._command_mistakes(handler, message)
+            wrong += self._cpu_mistakes(handler, handler.message)
+        return wrong if handler.kind is Event else wrong + self._command_mistakes(handler, handler.message)
 
     @staticmethod
     def _bundle_mistakes(handler: Handler) -> list[str]:
@@ -274,11 +375,12 @@ class App:
         if message.service != self.service:
             wrong.append(f"{message.__name__} belongs to service {message.service!r}, not {self.service!r}")
         elif message.lanes != self.lanes:
-            first = self.commands[0].message
+            head = self.commands[0].message
             wrong.append(
-                f"{message.__name__} and {first.__name__} declare different lanes of {self.service!r}, "
-                f"{message.lanes} and {first.lanes}: make one Service(…) and name it in both"
+                f"{message.__name__} and {head.__name__} declare different lanes of {self.service!r}, "
+                f"{message.lanes} and {head.lanes}: make one Service(…) and name it in both"
             )
-        if next(other.fn for other in self.commands if other.message is message) is not handler.fn:
-            wrong.append(f"{message.__name__} has a second handler, {handler.name}; a command has exactly one")
+        first = next(other for other in self.commands if other.message is message)
+        if first is not handler:
+            wrong.append(f"{message.__name__} has two handlers, {first.name} and {handler.name}: a command has one")
         return wrong

@@ -139,6 +139,7 @@ class RunningWorker:
 
 def worker(app: App, broker: Broker, settings: Settings, metrics: PrometheusMetrics) -> RunningWorker:
     """A worker of this app with threads of its own."""
+    app.closed = True
     limits = HandlerLimits(settings.handlers, settings.handler_threads, settings.calculators)
     executor, clock = LoopExecutor(limits), SystemClock()
     options = WorkerOptions(

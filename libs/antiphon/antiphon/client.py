@@ -1,4 +1,4 @@
-"""The contract of a client: what programs outside of services do with commands."""
+"""The contract of a client: what programs outside of services do with commands, and with facts of their own."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from uuid import UUID
 from antiphon.declarations import Change
 from antiphon.durations import Duration
 from antiphon.lifecycle import DeadLetter
-from antiphon.messages import Answer, Command, Message
+from antiphon.messages import Answer, Command, Event, Message
 
 ReplyT = TypeVar("ReplyT", bound=Answer | None)
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitOptions:
-    """How a command travels. `command_id` is chosen by the sender or made; `priority` one of the four levels; `tenant`
+    """How a message travels. `command_id` is chosen by the sender or made; `priority` one of the four levels; `tenant`
     is whose it is; `deadline` is when it must have been started, `not_before` when it may be; `tags` and `metadata` are
     labels for the read side."""
 
@@ -54,6 +54,13 @@ class Client(ABC):
 
         Raises MessageTooLarge, UnknownTopic, BrokerUnavailable; InvalidMessage for options that no service could read,
         RecordRefused where the topic takes less than this client, ConfigurationError where it has other partitions.
+        """
+
+    @abstractmethod
+    async def publish(self, event: Event, options: SubmitOptions = SubmitOptions()) -> UUID:
+        """Write a fact to its family; returns its id (that of the options, else a new one) when the cluster has it.
+
+        Raises what `submit` raises.
         """
 
     @abstractmethod

@@ -6,11 +6,12 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
-from typing import Any, TypeVar, overload
+from typing import Any, ClassVar, TypeVar, overload
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from antiphon.durations import Duration, seconds
 from antiphon.messages import Command, Event, Priority
 
 
@@ -18,9 +19,18 @@ class State(BaseModel):
     """A typed entry that is kept for the key of the message; every field needs a default.
 
     Change it in place: what it holds when the attempt succeeds is kept, what a failed attempt changed is not.
+    `class Cart(State, ttl="30m")` is forgotten when it has not been changed for so long; without it it stays.
     """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    kept_for: ClassVar[float | None] = None  # seconds since its last change
+
+    def __init_subclass__(cls, *, ttl: Duration | None = None) -> None:
+        super().__init_subclass__()
+        if ttl is not None and seconds(ttl) <= 0:
+            raise ValueError(f"{cls.__name__}: a time to live of {ttl!r} would keep nothing; leave it out to keep it")
+        cls.kept_for = cls.kept_for if ttl is None else seconds(ttl)
 
 
 StateT = TypeVar("StateT", bound=State)
@@ -125,7 +135,7 @@ class Context(CpuContext):
 
     @abstractmethod
     def state(self, kind: type[StateT]) -> StateT:
-        """The kept entry of this class for the message's key; a fresh one where there is none."""
+        """The kept entry of this class for the message's key; a fresh one where there is none, or it has expired."""
 
 
 class BatchContext(ABC):

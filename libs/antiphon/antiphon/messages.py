@@ -81,6 +81,22 @@ class Event(Message):
         return cls.family
 
 
+def event_name(event: type[Event]) -> str:
+    """`family.Class`: the name on the wire without what all of them begin with."""
+    return event.type_name().removeprefix(f"{TYPE_PREFIX}.")
+
+
+def events_below(event: type[Event]) -> list[type[Event]]:
+    """This class and all below it that the program has imported and that have a family, by their names."""
+    found = {event}
+    waiting = [event]
+    while waiting:
+        new = set(waiting.pop().__subclasses__()) - found
+        found |= new
+        waiting += new
+    return sorted((each for each in found if each.family), key=lambda each: (each.type_name(), each.__module__))
+
+
 class Reply(Message):
     """An answer for the asker alone; an `Event` that is returned is published as well."""
 
@@ -100,8 +116,8 @@ class Command(Message, Generic[ReplyT]):
     """An instruction to one service; `Command[X]` is answered with an X, a bare `Command` with nothing.
 
     The service is named, or given as a `Service` with its lanes; a sub-class inherits both. `ordered`: behind one that
-    has to wait for long, or was given up, later ones of its key wait too. `answer_within`: how long a client waits
-    that does not say; its deadline is that too.
+    has to wait for long, or was given up, later ones of its key wait too. `answer_within`: how long a client
+    waits that does not say; the deadline of its request is that too.
     """
 
     service: ClassVar[str] = ""

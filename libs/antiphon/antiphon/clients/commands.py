@@ -1,4 +1,4 @@
-"""From a command to the record that carries it."""
+"""From a command, or an event of a program's own, to the record that carries it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from antiphon.codec import Codec
 from antiphon.control import DeclaredCommand
 from antiphon.envelope import DECLARED_TYPE, Origin, ReplyAddress, headers, reply_headers, rfc3339
 from antiphon.errors import InvalidMessage, MessageTooLarge
-from antiphon.messages import PRIORITIES, Command
+from antiphon.messages import PRIORITIES, Command, Event
 from antiphon.topics import partition_of
 
 CORRELATION_LENGTH = 128
@@ -30,9 +30,9 @@ class CommandRecords:
         self._limit = message_bytes
 
     def record(
-        self, command: Command[Any], options: SubmitOptions, when: float, reply: ReplyAddress | None = None
+        self, command: Command[Any] | Event, options: SubmitOptions, when: float, reply: ReplyAddress | None = None
     ) -> tuple[UUID, Outgoing]:
-        """The command's id and its record. Raises MessageTooLarge, and InvalidMessage for options nobody could read."""
+        """The message's id and its record. Raises MessageTooLarge, and InvalidMessage for options nobody could read."""
         kind = type(command)
         _check(kind.__name__, options)
         value = self._codec.encode(command)
@@ -53,7 +53,10 @@ class CommandRecords:
             found += reply_headers(reply)
         key = (origin.correlation_id if own_key is None else own_key).encode()
         partition = partition_of(key, self._installation.partitions)
-        return id_, Outgoing(self._installation.names.of_command(kind, options.priority), partition, key, value, found)
+        names = self._installation.names
+        if isinstance(command, Event):
+            return id_, Outgoing(names.events(command.family), partition, key, value, found)
+        return id_, Outgoing(names.of_command(type(command), options.priority), partition, key, value, found)
 
 
 def _as_correlation(key: str | None) -> str | None:

@@ -26,7 +26,7 @@ from antiphon.durations import Duration, seconds
 from antiphon.envelope import ReplyAddress
 from antiphon.errors import BrokerUnavailable, CommandFailed, ConfigurationError, UnknownTopic
 from antiphon.lifecycle import CancelRequested
-from antiphon.messages import Answer, Command, Message
+from antiphon.messages import Answer, Command, Event, Message
 from antiphon.processing.announced import announcements
 from antiphon.topics import partition_of, single_partition
 
@@ -88,6 +88,9 @@ class CorrelatingClient(Client):
 
     async def submit(self, command: Command[Any], options: SubmitOptions = SubmitOptions()) -> UUID:
         return await self._submit(command, options, None)
+
+    async def publish(self, event: Event, options: SubmitOptions = SubmitOptions()) -> UUID:
+        return await self._submit(event, options, None)
 
     async def request(
         self, command: Command[ReplyT], *, timeout: Duration | None = None, options: SubmitOptions = SubmitOptions()
@@ -164,7 +167,7 @@ class CorrelatingClient(Client):
             raise
         return self
 
-    async def _submit(self, command: Command[Any], options: SubmitOptions, reply: ReplyAddress | None) -> UUID:
+    async def _submit(self, command: Command[Any] | Event, options: SubmitOptions, reply: ReplyAddress | None) -> UUID:
         id_, record = self._records.record(command, options, self._clock.now(), reply)
         await self._ready(type(command))
         await self._check(record.topic)

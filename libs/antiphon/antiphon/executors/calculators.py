@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from antiphon.errors import CalculatorDied
 from antiphon.executor import Work
 from antiphon.executors.calculator import Calculator, Lost
 from antiphon.executors.calls import call_bytes, read_outcome
+from antiphon.executors.ready import ReadyQueue
 
 TOGETHER = 0.01  # seconds that the calls of one hand-over are expected to take, at most
 MOST = 256  # calls of one hand-over
@@ -32,6 +32,11 @@ class Task:
     call: bytes
     stopped: bool = False
 
+    @property
+    def rank(self) -> int:
+        """That of the work."""
+        return self.work.rank
+
     def stop(self) -> None:
         """It is not wanted any more: its process is ended if it has begun."""
         self.stopped = True
@@ -45,7 +50,7 @@ class Calculators:
         self._limit = limit or os.cpu_count() or 1
         self._report = report
         self._changed = threading.Condition()
-        self._waiting: deque[Task] = deque()
+        self._waiting: ReadyQueue[Task] = ReadyQueue()
         self._expected: dict[str, float] = {}  # seconds, by name
         self._calculators: list[Calculator] = []
         self._threads: list[threading.Thread] = []
@@ -118,8 +123,13 @@ class Calculators:
             tasks, waiting = [self._waiting.popleft()], self._waiting
             share = min(MOST, -(-len(waiting) // len(self._calculators)))
             seconds = self._seconds(tasks[0])
-            while waiting and len(tasks) < share and (seconds := seconds + self._seconds(waiting[0])) <= TOGETHER:
-                tasks.append(waiting.popleft())
+            while waiting and len(tasks) < share:
+                task = waiting.popleft()
+                seconds += self._seconds(task)
+                if seconds > TOGETHER:
+                    waiting.put_back([task])
+                    break
+                tasks.append(task)
             return tasks
 
     def _seconds(self, task: Task) -> float:
@@ -141,7 +151,7 @@ class Calculators:
         guilty.work.fail(lost.error)
         self._report([guilty.work])
         with self._changed:
-            self._waiting.extendleft(task for task in reversed(tasks) if task is not guilty)
+            self._waiting.put_back(task for task in reversed(tasks) if task is not guilty)
             self._changed.notify(len(tasks) - 1)
 
     def _ended(self, tasks: Sequence[Task], outcomes: Sequence[tuple[bytes, float]]) -> None:

@@ -89,7 +89,7 @@ class LoopExecutor(Executor):
         self._pool: ThreadPoolExecutor | None = None
         self._calculators: Calculators | None = None
         self._sync_lock = threading.Lock()
-        self._ready = ReadyQueue()  # for threads of the pool
+        self._ready: ReadyQueue[Work] = ReadyQueue()  # for threads of the pool
         self._running: dict[Work, float] = {}
 
     def intake(self, reader: Reader, limit: int) -> Intake:

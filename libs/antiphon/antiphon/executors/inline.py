@@ -22,7 +22,7 @@ class InlineExecutor(Executor):
         return DirectIntake(reader, limit)
 
     def handle(self, work: Sequence[Work]) -> None:
-        ready = ReadyQueue()
+        ready: ReadyQueue[Work] = ReadyQueue()
         ready.extend(work)
         while ready:
             one = ready.popleft()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Generic, Protocol, TypeVar
 
-from antiphon.executor import RANKS, Work
+from antiphon.executor import RANKS
 
 # of sixteen starts four are of the second lane, two of the third, one of the last, where these have any; all others,
 # and what a lane does not need, are of the most urgent lane that has work
@@ -13,11 +14,22 @@ _TURNS = (0, 1, 0, 2, 0, 1, 0, 0, 0, 1, 0, 2, 0, 1, 0, 3)
 _LANES = range(RANKS // 2)
 
 
-class ReadyQueue:
+class Ranked(Protocol):
+    """What waits here."""
+
+    @property
+    def rank(self) -> int:
+        """As that of `Work`."""
+
+
+RankedT = TypeVar("RankedT", bound=Ranked)
+
+
+class ReadyQueue(Generic[RankedT]):
     """First in, first out within a rank. The two ranks of a lane alternate."""
 
     def __init__(self) -> None:
-        self._queues: list[deque[Work]] = [deque() for _ in range(RANKS)]
+        self._queues: list[deque[RankedT]] = [deque() for _ in range(RANKS)]
         self._count = self._last = self._turn = self._half = 0
 
     def __bool__(self) -> bool:
@@ -26,7 +38,7 @@ class ReadyQueue:
     def __len__(self) -> int:
         return self._count
 
-    def extend(self, work: Iterable[Work]) -> None:
+    def extend(self, work: Iterable[RankedT]) -> None:
         """These wait behind others of their rank."""
         queues = self._queues
         for one in work:
@@ -34,7 +46,14 @@ class ReadyQueue:
             queues[rank].append(one)
             self._count += 1
 
-    def popleft(self) -> Work:
+    def put_back(self, work: Iterable[RankedT]) -> None:
+        """These were taken too early: they go before others of their rank, the last one first."""
+        for one in work:
+            self._last = one.rank
+            self._queues[self._last].appendleft(one)
+            self._count += 1
+
+    def popleft(self) -> RankedT:
         """The one whose turn it is; IndexError if there is none."""
         queue = self._queues[self._last]
         if len(queue) != self._count:  # more than one rank has work
@@ -43,7 +62,7 @@ class ReadyQueue:
         self._count -= 1
         return found
 
-    def _next(self) -> deque[Work]:
+    def _next(self) -> deque[RankedT]:
         self._turn = (self._turn + 1) % len(_TURNS)
         for lane in (_TURNS[self._turn], *_LANES):
             first, second = self._queues[2 * lane], self._queues[2 * lane + 1]

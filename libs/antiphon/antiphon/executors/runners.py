@@ -33,7 +33,7 @@ class Runners:
         self._loop = loop
         self._limit = limit
         self._report = report
-        self._ready = ReadyQueue()
+        self._ready: ReadyQueue[Work] = ReadyQueue()
         self._ended: list[Work] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._suspended = 0

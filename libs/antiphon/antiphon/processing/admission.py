@@ -25,8 +25,9 @@ Routes = Mapping[bytes, Route]
 def routes(app: App) -> Routes:
     """The type on the wire -> what this service does with it."""
     found: dict[type[Message], list[Handler]] = {}
-    for handler in (*app.commands, *app.events):
-        found.setdefault(handler.message, []).append(handler)
+    for handler in app.inside((*app.commands, *sorted(app.events, key=lambda handler: handler.order))):
+        for message in handler.messages:
+            found.setdefault(message, []).append(handler)
     return {message.type_name().encode(): Route(message, tuple(handlers)) for message, handlers in found.items()}
 
 

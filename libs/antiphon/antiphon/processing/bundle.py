@@ -17,13 +17,14 @@ from antiphon.processing.delivery import Delivery
 class Bundle(Work):
     """One call; a delivery whose message cannot be read has failed before it, and the others do not notice."""
 
-    __slots__ = ("_extend", "_given", "asynchronous", "deliveries", "handler", "timeout")
+    __slots__ = ("_extend", "_given", "asynchronous", "deliveries", "handler", "rank", "timeout")
 
     def __init__(self, deliveries: Sequence[Delivery]) -> None:
         """Of one handler, and of different keys."""
         self.deliveries = deliveries
         handler = self.handler = deliveries[0].handler
         self.asynchronous, self.timeout = handler.asynchronous, handler.timeout
+        self.rank = min(delivery.rank for delivery in deliveries)
         self._given: list[Delivery] = []  # those whose messages the handler is given, in this order
         self._extend: Callable[[], None] | None = None
         self.stop = None  # one message that is cancelled does not end the call of all

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from antiphon.processing.delivery import Delivery
 
 
-Emitted = tuple[Command[Any] | Event, datetime | None, Priority]  # a message, before when it may not leave, its lane
+Emitted = tuple[Command[Any] | Event, dict[str, Any]]  # a message, and what was said with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,13 @@ class CalculationContext(CpuContext):
         return as_uuid(self.message_id)
 
     def send(self, command: Command[Any], *, not_before: datetime | None = None, priority: Priority = "normal") -> UUID:
-        return self._emit(command, not_before, priority)
+        return self._emit(command, not_before=not_before, priority=priority)
 
     def publish(self, event: Event, *, not_before: datetime | None = None) -> UUID:
-        return self._emit(event, not_before, "normal")
+        return self._emit(event, not_before=not_before)
 
-    def _emit(self, message: Command[Any] | Event, not_before: datetime | None, priority: Priority) -> UUID:
-        self.emitted.append((message, not_before, priority))
+    def _emit(self, message: Command[Any] | Event, **said: object) -> UUID:
+        self.emitted.append((message, said))
         return self._derived(str(len(self.emitted) - 1))
 
     def _derived(self, *parts: str) -> UUID:

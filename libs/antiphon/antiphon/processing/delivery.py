@@ -25,7 +25,7 @@ from antiphon.processing.calculation import Calculated, CalculationContext, calc
 from antiphon.processing.dead_letters import Cancelled
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Slice
-from antiphon.processing.state import kept_key
+from antiphon.processing.state import kept_key, kept_until, read_kept, write_kept
 
 LONGEST_NOTE = 500  # characters
 NORMAL = Work.rank
@@ -252,11 +252,11 @@ class Delivery(Work):
         """What the handler returned, after what it has sent elsewhere was sent here."""
         context = self.context
         assert context is not None
-        for message, not_before, priority in calculated.emitted:
+        for message, said in calculated.emitted:
             if isinstance(message, Event):
-                context.publish(message, not_before=not_before)
+                context.publish(message, **said)
             else:
-                context.send(message, not_before=not_before, priority=priority)
+                context.send(message, **said)
         return calculated.result
 
     def _reply(self, context: HandlerContext, reply: Answer | None) -> None:
@@ -385,9 +385,10 @@ class HandlerContext(Context):
             raise Permanent("ctx.state needs delivery='transactional'; this service delivers at least once")
         key = kept_key(kind, self._delivery.key)
         if key not in self._kept:
-            stored = self._delivery.changes.get(key) or self._delivery.slice.entries.get(key)
-            entry = kind() if stored is None else kind.model_validate_json(stored)
-            self._kept[key] = (entry, stored or b"")
+            stored = self._delivery.changes.get(key) or self._delivery.slice.entries.get(key, b"")
+            until = kept_until(stored)
+            before = b"" if until is not None and until <= self._delivery.started else read_kept(stored)
+            self._kept[key] = (kind.model_validate_json(before) if before else kind(), before)
         found = self._kept[key][0]
         assert isinstance(found, kind)
         return found
@@ -399,4 +400,5 @@ class HandlerContext(Context):
         for key, (entry, before) in self._kept.items():
             value = entry.model_dump_json().encode()
             if value != before:
-                self.changes.append((key, value))
+                until = None if entry.kept_for is None else self._delivery.started + entry.kept_for
+                self.changes.append((key, write_kept(value, until)))

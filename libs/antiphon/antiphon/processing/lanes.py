@@ -71,6 +71,11 @@ class Sources:
             if mine:
                 yield lane, mine
 
+    def position(self, partition: Partition) -> int:
+        """The next offset to be looked at; -1 while something that was taken of its lane is not admitted."""
+        lane = self._of[partition.topic]
+        return -1 if lane.taken else lane.intake.position(partition)
+
     def close(self) -> None:
         """Stop reading."""
         for lane in self.lanes:

@@ -89,6 +89,10 @@ class Slices:
         self._sources.assign(positions)
         log.info("slice %d is served from %s", slice_.number, {topic: at for (topic, _), at in positions.items()})
 
+    def serving(self) -> list[Slice]:
+        """The slices that are served."""
+        return [slice_ for slice_ in self.owned.values() if slice_.phase is Phase.SERVING]
+
     def positions(self) -> dict[Partition, int]:
         """The contiguous offset of every source that is read."""
         return {

@@ -45,9 +45,9 @@ def slice_topics(app: App, installation: Installation) -> SliceTopics:
     """The topics of a service's slices; a family read by several handlers begins at the earliest start of them."""
     names = installation.names
     events: dict[str, Start] = {}
-    for handler in app.events:
-        topic = names.events(handler.message.family)
-        events[topic] = "earliest" if "earliest" in (handler.start, events.get(topic)) else "now"
+    for family, start in sorted((family, handler.start) for handler in app.events for family in handler.families):
+        topic = names.events(family)
+        events[topic] = "earliest" if "earliest" in (start, events.get(topic)) else "now"
     state = names.state(app.service) if app.delivery == "transactional" else None
     commands, lanes = names.commands(app.service), names.lanes(app.service, app.lanes)
     return SliceTopics(names.group(app.service), commands, lanes, events, state, installation.partitions)
@@ -148,6 +148,7 @@ class Restore:
             del slice_.entries[key]
         kept = [(outcome_time(value), key) for key, value in slice_.entries.items() if key.startswith(OUTCOME)]
         slice_.outcomes.extend((at, key.removeprefix(OUTCOME).decode()) for at, key in sorted(kept))
+        slice_.expiries.load(slice_.entries)
         slice_.sources = {topic: SourceOffsets(offset) for topic, offset in committed.items()}
         progress = slice_.entries.pop(PROGRESS, None)
         if progress is None:

@@ -6,6 +6,7 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from antiphon.processing.expiry import Expiries
 from antiphon.processing.key_queues import KeyQueues
 from antiphon.processing.ledger import Ledger, LedgerWindow
 from antiphon.processing.offsets import SourceOffsets
@@ -44,6 +45,7 @@ class Slice:
         # what waits in the state, by id: the key of its entry, or its delivery while that is under way
         self.waiting: dict[bytes, bytes | Delivery] = {}
         self.parked = ParkedKeys()
+        self.expiries = Expiries()
         self.in_flight = 0  # deliveries admitted and not settled
         self.deliveries: dict[bytes, Delivery] = {}  # the first of each id among them
         self.effects: dict[bytes, set[bytes]] = {}  # of messages that are not settled: the keys of their entries
@@ -78,3 +80,4 @@ class Slice:
         else:
             self.entries[key] = value
         self.changed[key] = value
+        self.expiries.note(key, value)

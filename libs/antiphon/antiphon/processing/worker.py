@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from math import inf
 
 from antiphon.app import App
-from antiphon.broker import MemberOptions, ReaderOptions
+from antiphon.broker import MemberOptions, Partition, ReaderOptions
 from antiphon.catalogue import PLATFORM, Installation
 from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
 from antiphon.processing.admission import Admission, routes
@@ -30,6 +30,7 @@ from antiphon.processing.commit import (
 )
 from antiphon.processing.committing import Suspicion, close_batch
 from antiphon.processing.delivery import Delivery, Desk
+from antiphon.processing.expiry import remove_expired
 from antiphon.processing.following import FollowedControl
 from antiphon.processing.gate_queues import GateQueues
 from antiphon.processing.group_offsets import GroupOffsets
@@ -159,6 +160,8 @@ class Worker:
         self._release_held(now)
         self._admit(now)
         self._handover.start(now, draining=self._draining, careful=self.careful)
+        if not self._draining:
+            remove_expired(self._slices, self._settlement.batch, now)
         self._close_batch(now)
         self._offsets.commit(self._member, self._slices, now)
         self._sightings.report(now)
@@ -210,7 +213,7 @@ class Worker:
             self._heartbeats.beat(self._sightings, self._settlement, now, condition, stopped=stopped)
 
     def _pause(self, now: float) -> float:
-        if self._settlement.ready or self._ended or (self._taking.more and not self._pausing.switches.service):
+        if self._settlement.ready or self._ended or (self._taking.more and self._admits):
             return 0.0
         pause = 0.005 if self._slices.restoring else 0.1
         held = self._settlement.held.next_due
@@ -255,8 +258,12 @@ class Worker:
             else:
                 self._settlement.ready.append(item)
 
+    @property
+    def _admits(self) -> bool:
+        return not self._draining and not self._pausing.switches.service
+
     def _admit(self, now: float) -> None:
-        if self._draining or self._pausing.switches.service:
+        if not self._admits:
             return
         self._taking.fill()
         if not self.careful:
@@ -413,6 +420,16 @@ class Worker:
     def drained(self) -> bool:
         """No handler runs and nothing is to be committed."""
         return self._idle and self._handover.idle and not self._ended
+
+    @property
+    def settled(self) -> dict[Partition, int] | None:
+        """How far all that is read has been settled and committed; None while anything is under way or held.
+
+        On the worker's thread, between two turns.
+        """
+        if self._taking.load or self._settlement.held or not self.drained:
+            return None
+        return {partition: self._sources.position(partition) for partition in self._slices.positions()}
 
     @property
     def serving(self) -> frozenset[int]:

@@ -34,10 +34,10 @@ class MemoryBroker(Broker):
     def admin(self) -> Admin:
         return MemoryAdmin(self._cluster)
 
-    def compact(self, topic: str) -> None:
-        """Compact the topic now: the newest committed record of each key stays, at its offset."""
+    def compact(self, topic: str) -> int:
+        """Compact the topic now: the newest committed record of each key stays, at its offset. Returns how many do."""
         with self._cluster.changed:
-            self._cluster.compact(topic)
+            return self._cluster.compact(topic)
 
     def delete_before(self, partition: Partition, offset: int) -> None:
         """Let the log of the partition begin at this offset, as retention does."""

@@ -111,11 +111,13 @@ class Cluster:
             raise UnknownTopic(f"{partition.topic}[{partition.number}] does not exist")
         return topic.logs[partition.number]
 
-    def compact(self, name: str) -> None:
-        """Compact every partition of the topic now."""
-        for number in range(self._partitions_of(name)):
-            kept = self._topics[name].tombstones_kept
-            self.log(Partition(name, number)).compact(self._milliseconds(), kept)
+    def compact(self, name: str) -> int:
+        """Compact every partition of the topic now; returns how many records it has then."""
+        numbers = range(self._partitions_of(name))
+        return sum(
+            self.log(Partition(name, number)).compact(self._milliseconds(), self._topics[name].tombstones_kept)
+            for number in numbers
+        )
 
     # records
 

@@ -115,13 +115,18 @@ class ClientHarness:
             found += reader.poll(count - len(found), 0.1)
         return found
 
-    async def received(self, count: int = 1) -> list[Record]:
-        """The next commands that the service gets."""
+    async def received(self, count: int = 1, *, topic: str | None = None) -> list[Record]:
+        """The next commands that the service gets, or the first records of another topic."""
+        if topic is not None:
+            return await self._first(topic, PARTITIONS, count)
         return await asyncio.to_thread(self._read, self._commands, count)
 
     async def announced(self, count: int) -> list[Record]:
         """The first schemas that were announced."""
-        reader = self._reader(self.names.schemas, 1)
+        return await self._first(self.names.schemas, 1, count)
+
+    async def _first(self, topic: str, partitions: int, count: int) -> list[Record]:
+        reader = self._reader(topic, partitions)
         try:
             return await asyncio.to_thread(self._read, reader, count)
         finally:

@@ -14,7 +14,7 @@ from antiphon.client import SubmitOptions
 from antiphon.codecs.avro import AvroCodec
 from antiphon.envelope import JSON, Envelope
 from antiphon.errors import ConfigurationError, InvalidMessage, MessageTooLarge, UnknownTopic
-from antiphon.messages import Command, Service
+from antiphon.messages import Command, Event, Service
 from antiphon.testing.contracts.client_harness import PARTITIONS, ClientHarness, Read, Tare, Weigh, Weighed
 from antiphon.topics import partition_of
 
@@ -23,6 +23,12 @@ LATE = datetime(2100, 1, 1, tzinfo=UTC)
 
 class Elsewhere(Command, service="nowhere"):
     """Its service has no topic."""
+
+
+class ScaleBroken(Event, family="scales", key="scale"):
+    """A fact that no service here knows."""
+
+    scale: str
 
 
 class Alarm(Command, service=Service("alarms", lanes=("critical",))):
@@ -99,6 +105,21 @@ class SubmitContract(ClientHarness):
         assert (envelope.subject, envelope.header("traceparent")) == ("vehicle-1", trace)
         assert json.loads(envelope.header("ce_tags") or "") == {"team": "größe"}
         assert envelope.tenant == "acme"
+
+    @pytest.mark.promise("S2-06")
+    async def test_a_published_event_lies_in_its_family_by_its_key(self) -> None:
+        topic = self.names.events("scales")
+        self.admin.create_topics([TopicPlan(topic, PARTITIONS)])
+        async with self.client() as client:
+            id_ = await client.publish(ScaleBroken(scale="left"), SubmitOptions(correlation_id="order 7"))
+        (record,) = await self.received(topic=topic)
+        envelope = Envelope(record)
+        assert (record.key, record.partition) == (b"left", partition_of(b"left", PARTITIONS))
+        assert (envelope.id, envelope.type) == (str(id_), "antiphon.scales.ScaleBroken")
+        assert (envelope.source, envelope.correlation_id) == ("client/test", "order 7")
+        assert self.codec.decode(record.value, envelope.content_type, ScaleBroken) == ScaleBroken(scale="left")
+        announced = {found.key: found.value for found in await self.announced(4)}
+        assert {found.fingerprint for found in AvroCodec().announcements([ScaleBroken])} <= set(announced)
 
     @pytest.mark.parametrize(
         ("command", "correlation_id", "key"),
