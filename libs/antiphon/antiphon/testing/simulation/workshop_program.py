@@ -170,10 +170,21 @@ class WorkshopProgram(Program):
         published = evidence.records(evidence.names.events("notices"))
         found = _compare("notice", expected, Counter(Envelope(record).id for record in published))
         events = [(Envelope(record).id, evidence.decode(record, Noticed)) for record in published]
-        found += _compare("notice heard", Counter(event.mark for _, event in events), _marks(evidence, "Heard"))
+        deadly = _set_aside(evidence)
+        events = [(id_, event) for id_, event in events if id_ not in deadly]
+        aside = {evidence.decode(record, Noticed).mark for record in published if Envelope(record).id in deadly}
+        heard, done_filed = _marks(evidence, "Heard"), _marks(evidence, "Filed")
+        for each in aside:  # they may have been redriven, or not
+            del heard[each], done_filed[each]
+        found += _compare("notice heard", Counter(event.mark for _, event in events), heard)
         dead = Counter(id_ for id_, event in events if not self._succeeds(event.script))
-        letters = {id_: letters for id_, letters in evidence.dead_letters.items() if letters[0].service == "front-desk"}
-        found += _compare("dead letter of a notice", dead, Counter(id_ for id_ in letters for _ in letters[id_]))
+        letters = Counter(
+            id_
+            for id_, letters in evidence.dead_letters.items()
+            for letter in letters
+            if letter.message_type == Noticed.type_name() and id_ not in deadly
+        )
+        found += _compare("dead letter of a notice", dead, letters)
         redriven = {
             id_
             for id_, copies in evidence.commands("front-desk").items()
@@ -181,7 +192,7 @@ class WorkshopProgram(Program):
             if _is_redrive(copy) and "ce_discard" not in dict(copy.headers)
         }
         filed = Counter(event.mark for id_, event in events if id_ not in dead or id_ in redriven)
-        return found + _compare("notice filed", filed, _marks(evidence, "Filed"))
+        return found + _compare("notice filed", filed, done_filed)
 
     def _audit_parcels(self, evidence: Evidence, done: dict[str, _Done]) -> list[Violation]:
         """What left the house: at least once where the command was completed, and again only where something failed; a
@@ -210,7 +221,13 @@ class WorkshopProgram(Program):
             if Envelope(copies[0]).raw("ce_type") == taken
         }
         found = _compare("call", expected, Counter(sent.keys()))
-        marks = Counter(evidence.decode(record, Call).mark for record in sent.values())
+        taken_ids = {
+            id_ for id_ in sent if evidence.settled.get(id_) and evidence.settled[id_][-1].status == "completed"
+        }
+        found += [
+            Violation(f"call {id_} was not completed", (id_,)) for id_ in sent.keys() - taken_ids - _set_aside(evidence)
+        ]
+        marks = Counter(evidence.decode(sent[id_], Call).mark for id_ in taken_ids)
         return found + _compare("call taken", marks, _marks(evidence, "Called"))
 
 
@@ -237,6 +254,12 @@ def _overrun(evidence: Evidence, message: Made | None) -> set[str]:
 def _taken_for_deadly(evidence: Evidence, end: CommandSettled) -> bool:
     """Whether it was set aside since its slice had lost its owner again and again, as if by its doing."""
     return end.failure is not None and end.failure.code == "crashed" and len(evidence.struck) >= 3
+
+
+def _set_aside(evidence: Evidence) -> set[str]:
+    """The messages that were taken for deadly."""
+    letters = ((id_, letter) for id_, found in evidence.dead_letters.items() for letter in found)
+    return {id_ for id_, letter in letters if letter.failure.code == "crashed" and len(evidence.struck) >= 3}
 
 
 def _is_redrive(record: Record) -> bool:
