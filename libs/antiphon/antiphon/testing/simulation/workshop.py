@@ -18,7 +18,7 @@ from antiphon.errors import Permanent
 from antiphon.lifecycle import Part
 from antiphon.messages import Command, Event, Reply
 from antiphon.retry import Retry
-from antiphon.testing.simulation.executor import pause
+from antiphon.testing.simulation.runs import pause
 
 HEAVY = 30_000  # characters: more than the simulated cluster takes in one record
 TIMEOUT = 4.0  # seconds
