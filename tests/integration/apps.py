@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -96,6 +97,7 @@ class Journal:
     """A file beside Kafka to which every run of a handler adds a line; it tells of runs that left no other trace."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def note(self, message_id: object) -> None:
@@ -222,3 +224,13 @@ APPS: Mapping[str, Callable[[Journal], App]] = {
     "indexing": indexing,
     "campaigns": campaigns,
 }
+
+
+def app_of(name: str, journal: Journal) -> App:
+    """One of these apps, or that of another module: `tests.soak.apps:orders`."""
+    if name in APPS:
+        return APPS[name](journal)
+    module, _, maker = name.partition(":")
+    found = getattr(importlib.import_module(module), maker)(journal)
+    assert isinstance(found, App), f"{name} makes {found!r}, which is no app"
+    return found

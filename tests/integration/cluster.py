@@ -24,7 +24,7 @@ from antiphon.codecs.avro import AvroCodec
 from antiphon.envelope import Origin, headers
 from antiphon.messages import Command
 from antiphon.topics import TopicNames
-from tests.integration.apps import APPS, Deposit, Deposited, Index, Indexed, Journal, Noted, Remind, Reminded
+from tests.integration.apps import Deposit, Deposited, Index, Indexed, Journal, Noted, Remind, Reminded, app_of
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
@@ -113,8 +113,11 @@ class Sent(NamedTuple):
 class Cluster:
     """Topics of its own under a prefix of its own, and every process that was started on them."""
 
-    def __init__(self, bootstrap_servers: str, directory: Path, apps: Iterable[str]) -> None:
+    def __init__(
+        self, bootstrap_servers: str, directory: Path, apps: Iterable[str], families: Iterable[str] = FAMILIES
+    ) -> None:
         self.bootstrap_servers = bootstrap_servers
+        self.families = tuple(families)
         self._directory = directory
         self.journal_path = directory / "journal"
         self._services: list[RunningService] = []
@@ -122,10 +125,12 @@ class Cluster:
         self.names = self.installation.names
         self.codec = AvroCodec()
         self.broker = KafkaBroker(KAFKA, bootstrap_servers)
-        found = [APPS[name](Journal(self.journal_path)) for name in apps]
+        found = [app_of(name, Journal(self.journal_path)) for name in apps]
         self.catalogue = Catalogue(found, self.installation)
         admin = self.broker.admin()
-        plans = {self.names.events(family): TopicPlan(self.names.events(family), PARTITIONS) for family in FAMILIES}
+        plans = {
+            self.names.events(family): TopicPlan(self.names.events(family), PARTITIONS) for family in self.families
+        }
         plans |= {plan.name: plan for plan in self.catalogue.plans()}
         admin.create_topics(plans.values())
         admin.close()

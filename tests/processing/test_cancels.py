@@ -121,6 +121,15 @@ def test_what_has_not_come_yet_is_not_started(works: Works) -> None:
     assert not works.world.dead_letters()
 
 
+def test_what_was_cancelled_before_it_came_is_not_scheduled_either(works: Works) -> None:
+    id_ = "0b0e6a1c-6e52-4d53-9d5c-0ba2a9c2f0aa"
+    works.cancel(id_)
+    works.send(Work(name="a"), ce_id=id_, ce_notbefore=rfc3339(works.world.clock.now() + 30))
+    works.world.turn(100, seconds=1.0)
+    assert works.seen == []
+    assert works.ends() == {id_: "cancelled"}
+
+
 def test_what_waits_behind_its_key_ends_at_once_and_the_others_go_on(works: Works) -> None:
     works.executor.hold_handlers = True
     first = works.send(Work(name="a", note="first"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from antiphon import App, Command, ConfigurationError, Context, Event, Handlers, Permanent, Reply, Retry
+from antiphon import App, BatchContext, Command, ConfigurationError, Context, Event, Handlers, Permanent, Reply, Retry
 from antiphon.lifecycle import Refused
 from tests.processing.world import World
 
@@ -160,3 +160,24 @@ def test_no_handler_escapes_middleware_because_of_its_colour() -> None:
     group.middleware(authorize)
     with pytest.raises(ConfigurationError, match="register a plain `def` too"):
         App("numbers").include(group)
+
+
+@pytest.mark.promise("S2-22")
+def test_a_batch_handler_that_middleware_cannot_be_around_is_refused_beside_it() -> None:
+    app, bare = App("numbers"), Handlers()
+
+    @bare.batch()
+    async def halve_many(commands: list[Halve], ctx: BatchContext) -> list[Halved]:
+        return [Halved(number=command.number // 2) for command in commands]
+
+    @app.middleware
+    async def authorize(message: Any, ctx: Context, call_next: Next) -> Any:
+        return await call_next()
+
+    app.include(bare)
+    with pytest.raises(ConfigurationError, match=r"halve_many takes many messages at once .* no middleware is around"):
+        app.check()
+
+    alone = App("numbers")
+    alone.include(bare)
+    alone.check()

@@ -169,7 +169,7 @@ class Envelope:
             return None
         if not (stated.isascii() and stated.isdigit() and 1 <= int(stated) < 2**31):
             raise UndecodableMessage(f"ce_generation is {stated!r}; a redrive counts from 1")
-        return Redrive(self.header("ce_handler"), int(stated), "ce_discard" in self.headers)
+        return Redrive(self.header("ce_handler") or None, int(stated), "ce_discard" in self.headers)
 
     @property
     def content_type(self) -> bytes | None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from antiphon.broker import Partition, Reader, Record
 
 RANKS = 8  # two for each of four lanes, the most urgent first
+URGENT = (0, 1, 2, 4, 6)  # the critical lane's, and of each other lane the one of what overtakes
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class Work(ABC):
     __slots__ = ("extend", "stop")
 
     rank: int = 5
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it is not to wait for others: it is critical, or overtakes a backlog of its lane."""
+        return self.rank in URGENT
 
     asynchronous: bool
     calculated: bool = False  # synchronous, and busy for so long that it runs in a process of its own

@@ -5,21 +5,17 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from antiphon.broker import Reader
-from antiphon.errors import HandlerTimeout
 from antiphon.executor import Executor, Intake, Promise, Work
 from antiphon.executors.intakes import WatchedIntake
-from antiphon.executors.ready import ReadyQueue
 from antiphon.executors.runners import STOPPING, Runners
+from antiphon.executors.threads import HandlerThreads
 
 if TYPE_CHECKING:
     from antiphon.executors.calculators import Calculators
@@ -86,11 +82,8 @@ class LoopExecutor(Executor):
         self._runners = Runners(self._loop, limits.asynchronous, self._ended_here)
         self._waiting = self._woken = False
         self._commits = CommitLane(self.wake)
-        self._pool: ThreadPoolExecutor | None = None
         self._calculators: Calculators | None = None
-        self._sync_lock = threading.Lock()
-        self._ready: ReadyQueue[Work] = ReadyQueue()  # for threads of the pool
-        self._running: dict[Work, float] = {}
+        self._threads = HandlerThreads(limits.synchronous, self._called)
 
     def intake(self, reader: Reader, limit: int) -> Intake:
         return WatchedIntake(reader, limit, self.wake)
@@ -100,7 +93,7 @@ class LoopExecutor(Executor):
         if asynchronous:
             self._runners.add(asynchronous)
         if len(asynchronous) < len(work):
-            self._call([one for one in work if not one.asynchronous and not one.calculated])
+            self._threads.add([one for one in work if not one.asynchronous and not one.calculated])
             self._calculate([one for one in work if one.calculated])
 
     def _calculate(self, work: Sequence[Work]) -> None:
@@ -119,34 +112,12 @@ class LoopExecutor(Executor):
     def promise(self) -> Promise:
         return self._loop.create_future()
 
-    def _call(self, work: Sequence[Work]) -> None:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._limits.synchronous, thread_name_prefix="handler")
-        with self._sync_lock:
-            self._ready.extend(work)
-        for _ in work:
-            self._pool.submit(copy_context().run, self._call_one)
-
-    def _call_one(self) -> None:
-        """The one whose turn it is now that a thread is free."""
-        begun = time.monotonic()
-        with self._sync_lock:
-            work = self._ready.popleft()
-            self._running[work] = begun
-        try:
-            work.call()
-        finally:
-            with self._sync_lock:
-                del self._running[work]
-            if time.monotonic() - begun > work.timeout:
-                work.fail(HandlerTimeout(work.timeout))
-            self._ended.append(work)
-            self.wake()
+    def _called(self, work: Work) -> None:
+        self._ended.append(work)
+        self.wake()
 
     def stuck(self) -> Work | None:
-        now = time.monotonic()
-        with self._sync_lock:
-            return next((work for work, begun in self._running.items() if now - begun > 2 * work.timeout + 10), None)
+        return self._threads.stuck()
 
     def _ended_here(self, ended: list[Work]) -> None:
         self._ended.extend(ended)
@@ -186,7 +157,7 @@ class LoopExecutor(Executor):
 
     def close(self, timeout: float) -> bool:
         if self._loop.is_closed():
-            return not self._running
+            return not self._threads.busy
         self._commits.join(timeout)
         self._commits.leave()
         if self._calculators is not None:
@@ -196,9 +167,8 @@ class LoopExecutor(Executor):
         with suppress(TimeoutError):  # what somebody has given to a thread may take longer than a stop
             self._loop.run_until_complete(asyncio.wait_for(self._loop.shutdown_default_executor(), timeout))
         self._loop.close()
-        if self._pool is not None:
-            self._pool.shutdown(wait=not self._running, cancel_futures=True)
-        return not self._running
+        self._threads.close()
+        return not self._threads.busy
 
     async def _drain(self, timeout: float) -> None:
         self._runners.cancel()

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Generic, Protocol, TypeVar
 
-from antiphon.executor import RANKS
+from antiphon.executor import RANKS, URGENT
 
 # of sixteen starts four are of the second lane, two of the third, one of the last, where these have any; all others,
 # and what a lane does not need, are of the most urgent lane that has work
@@ -45,6 +45,19 @@ class ReadyQueue(Generic[RankedT]):
             rank = self._last = one.rank
             queues[rank].append(one)
             self._count += 1
+
+    @property
+    def urgent(self) -> bool:
+        """Whether anything waits that is not to wait for others."""
+        return any(self._queues[rank] for rank in URGENT)
+
+    def pop_urgent(self) -> RankedT | None:
+        """Such a one, if there is any."""
+        for rank in URGENT:
+            if self._queues[rank]:
+                self._count -= 1
+                return self._queues[rank].popleft()
+        return None
 
     def put_back(self, work: Iterable[RankedT]) -> None:
         """These were taken too early: they go before others of their rank, the last one first."""

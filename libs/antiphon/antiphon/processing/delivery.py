@@ -101,6 +101,7 @@ class Delivery(Work):
         "progress",
         "rank",
         "record",
+        "refusal",
         "result",
         "route",
         "running",
@@ -134,6 +135,8 @@ class Delivery(Work):
         self.first_tried = 0.0
         self.started = 0.0
         self.announced = False
+        # why no handler may see it, and how often the cluster has refused it, if it is known before its turn has come
+        self.refusal: tuple[Exception, int] | None = None
         self.noted = False  # in a commit, before it runs: should it end the process, it is known
         self.first = False  # of its key: it may run, or is held
         self.running = False
@@ -149,11 +152,6 @@ class Delivery(Work):
 
     def __str__(self) -> str:
         return f"handler {self.handler.name} (message {self.envelope.id})"
-
-    @property
-    def urgent(self) -> bool:
-        """Whether its end is not to wait for that of others: it is critical, or overtakes a backlog of its lane."""
-        return self.rank < 2 or not self.rank & 1
 
     def _choose(self) -> None:
         handler = self.handler = self.route.handlers[self.step]

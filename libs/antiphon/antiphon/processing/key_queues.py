@@ -31,6 +31,10 @@ class KeyQueues(Generic[T]):
         self.waiting += 1
         return False
 
+    def busy(self, key: bytes) -> bool:
+        """Whether anything of this key is under way."""
+        return key in self._behind
+
     def behind(self, key: bytes) -> int:
         """How many wait behind the key's present item."""
         return len(self._behind.get(key) or ())

@@ -21,7 +21,7 @@ from antiphon.processing.ledger import entry
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Phase, Slice
 from antiphon.processing.telling import End, Identity, Telling
-from antiphon.processing.waits import WaitLimits, Waits
+from antiphon.processing.waits import WaitLimits, Waits, place
 
 LOOK_UP = 5.0  # seconds between two look-ups of an unknown schema
 GIVE_UP = 600.0  # seconds after which its record is a dead letter
@@ -102,6 +102,10 @@ class Settlement:
             return False
         if self.waits.behind(delivery, now):
             return False
+        if delivery.refusal is not None:
+            self._refuse_in_turn(delivery, now)
+            self._release(delivery, now)
+            return False
         delivery.first = True
         self.ready.append(delivery)
         return True
@@ -135,16 +139,23 @@ class Settlement:
     def refuse(
         self, slice_: Slice, envelope: Envelope, route: Route | None, error: Exception, now: float, less: int = 0
     ) -> None:
-        """It never reaches a handler: a dead letter, and an answer to whoever waits.
-
-        `less`: how often the cluster has refused these; then the dead letter goes without the record's content, and
-        the second time there is no answer either.
-        """
-        if less:
-            error.add_note("the content is left out, since the cluster refused it: it lies where this says")
-            envelope = Envelope(bare_record(envelope, answered=less == 1))
+        """It never reaches a handler: a dead letter, and an answer to whoever waits; `less` as of `shortened`."""
+        envelope = shortened(envelope, error, less)
         self._give_up(slice_, envelope, route, error, now)
         self._telling.finish(slice_, envelope.record, now)
+
+    def refuse_in_turn(self, delivery: Delivery, now: float) -> None:
+        """The same when the turn of a record has come: its key is parked for its dead letter."""
+        self._refuse_in_turn(delivery, now)
+        self._leave(delivery, now)
+
+    def _refuse_in_turn(self, delivery: Delivery, now: float) -> None:
+        assert delivery.refusal is not None
+        slice_, envelope = delivery.slice, delivery.envelope
+        error, less = delivery.refusal
+        slice_.ledger.add_dead(entry(envelope.id))
+        self._give_up(slice_, shortened(envelope, error, less), delivery.route, error, now)
+        self.waits.set_aside(slice_, place(delivery), entry(envelope.id), now)
 
     def refuse_waiting(
         self, slice_: Slice, envelope: Envelope, route: Route | None, error: Exception, key: bytes, now: float
@@ -320,6 +331,15 @@ def _end(delivery: Delivery, status: str, error: BaseException | None) -> End:
         delivery.generation,
         delivery.joined,
     )
+
+
+def shortened(envelope: Envelope, error: Exception, less: int) -> Envelope:
+    """What goes into the dead letter; `less` is how often the cluster has refused that: then the record's content is
+    left out, and the second time nobody is answered either."""
+    if not less:
+        return envelope
+    error.add_note("the content is left out, since the cluster refused it: it lies where this says")
+    return Envelope(bare_record(envelope, answered=less == 1))
 
 
 def redrive_or_none(envelope: Envelope) -> Redrive | None:
