@@ -20,6 +20,10 @@ from antiphon.processing.slice import Slice
 from antiphon.processing.state import OUTCOME, PROGRESS, outcome_time, read_progress
 
 log = logging.getLogger(__name__)
+HUNG = (
+    "%s[%d] gives nothing at %d of %d: it is read on from there once more. If this stays so, a transaction is open "
+    "there that the cluster does not end: `kafka-transactions.sh find-hanging` names it"
+)
 PATIENCE = 2000  # turns, of which a restoring worker makes 200 a second, without anything new
 
 
@@ -135,7 +139,7 @@ class Restore:
             idle = 0 if position > at else idle + 1
             at = max(at, position)
             if idle >= PATIENCE:
-                log.warning("%s[%d] gives nothing at %d of %d: it is read on from there once more", *state, at, end)
+                log.warning(HUNG, *state, at, end)
                 self._intake.assign({state: at})
                 idle = 0
             yield

@@ -15,13 +15,13 @@ from antiphon.app import App
 from antiphon.broker import MemberOptions, Partition, ReaderOptions
 from antiphon.catalogue import PLATFORM, Installation
 from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
+from antiphon.executor import Intake
 from antiphon.processing.admission import Admission, routes
-from antiphon.processing.announced import AnnouncedSchemas, announcements
+from antiphon.processing.announced import announcements
 from antiphon.processing.batch import Commit, Input, Outcome, tell
 from antiphon.processing.breakers import Breakers
 from antiphon.processing.bundle import Bundle
 from antiphon.processing.bundling import Bundling
-from antiphon.processing.cancels import FollowedCancels
 from antiphon.processing.commit import (
     AcknowledgedCommitter,
     Committer,
@@ -31,7 +31,6 @@ from antiphon.processing.commit import (
 from antiphon.processing.committing import Suspicion, close_batch
 from antiphon.processing.delivery import Delivery, Desk
 from antiphon.processing.expiry import remove_expired
-from antiphon.processing.following import FollowedControl
 from antiphon.processing.gate_queues import GateQueues
 from antiphon.processing.group_offsets import GroupOffsets
 from antiphon.processing.handover import Handover, HandoverParts
@@ -45,6 +44,7 @@ from antiphon.processing.outbound import Outbound
 from antiphon.processing.overtaking import Overtaking
 from antiphon.processing.ownership import SliceIntakes, Slices
 from antiphon.processing.pausing import Pausing
+from antiphon.processing.platform_topics import PlatformTopics
 from antiphon.processing.rates import Rates
 from antiphon.processing.restore import slice_topics
 from antiphon.processing.settlement import Settlement
@@ -87,45 +87,23 @@ class Worker:
         self._admin = broker.admin()
         self._sources = sources(topics, broker, executor, min(options.intake, options.in_flight))
         self._restoring = executor.intake(broker.reader(ReaderOptions(topics.group, prompt=True)), 5000)
-        self._schemas_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
-        self._schemas = AnnouncedSchemas(names.schemas, self._admin, self._schemas_read, parts.codec)
-        self._control_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
-        self._control = FollowedControl(names.control, self._admin, self._control_read)
+        self._platform = PlatformTopics(names, self._admin, parts.codec, self._read)
         self._pausing = Pausing(app, names)
-        self._at_gates = GateQueues(
-            self._sources, self._settlement.held, min(options.waits.held, options.in_flight // 2)
-        )
+        most = min(options.waits.held, options.in_flight // 2)
+        self._at_gates = GateQueues(self._sources, self._settlement.held, most)
         handover = HandoverParts(
             self._settlement, self._sightings, executor, self._transactional, self._at_gates, Bundling(app)
         )
         handlers = [*app.commands, *app.events]
         self._breakers = Breakers(handlers)
         self._rates = Rates(handlers, lambda: len(self.serving) / installation.partitions, parts.clock.now())
-        self._handover = Handover(
-            [gate for gate in (self._pausing, self._breakers, self._rates) if gate.declared], handover
-        )
-        self._cancels_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
-        self._cancels = FollowedCancels(names.cancels, self._admin, self._cancels_read, parts.codec)
-        self._slices = Slices(
-            topics, self._admin, SliceIntakes(self._restoring, self._sources, self._cancels), options.window
-        )
+        gates = [gate for gate in (self._pausing, self._breakers, self._rates) if gate.declared]
+        self._handover = Handover(gates, handover)
+        intakes = SliceIntakes(self._restoring, self._sources, self._platform.cancels)
+        self._slices = Slices(topics, self._admin, intakes, options.window)
         self._is_command_topic = names.is_command_topic
-        self._overtaking = Overtaking(
-            self._slices,
-            self._admission,
-            lambda limit: executor.intake(broker.reader(ReaderOptions(topics.group)), limit),
-            options.in_flight,
-        )
-        places = TakingParts(
-            self._sources,
-            self._overtaking if self._transactional else None,
-            self._slices,
-            self._admission,
-            self._at_gates,
-            self._settled,
-            self._start_over,
-        )
-        self._taking = Taking(places, options.in_flight, options.intake)
+        self._overtaking = Overtaking(self._slices, self._admission, self._read, options.in_flight)
+        self._taking = self._make_taking()
         self._lag = Lag(self._admin, parts.metrics)
         self._committing: Commit | None = None
         self._ended: deque[Delivery] = deque()  # ended and not settled
@@ -137,6 +115,22 @@ class Worker:
         self._sightings.send(announcements(parts.codec, [*app.messages, *PLATFORM], names.schemas))
         executor.commit(self._committer.prepare)
         self._member = broker.member(MemberOptions(topics.group, topics.commands, self))
+
+    def _make_taking(self) -> Taking:
+        places = TakingParts(
+            self._sources,
+            self._overtaking if self._transactional else None,
+            self._slices,
+            self._admission,
+            self._at_gates,
+            self._settled,
+            self._start_over,
+        )
+        return Taking(places, self._options.in_flight, self._options.intake)
+
+    def _read(self, limit: int) -> Intake:
+        """Another reader, which takes so many records at a time."""
+        return self._parts.executor.intake(self._parts.broker.reader(ReaderOptions(self._topics.group)), limit)
 
     def _make_committer(self) -> Committer:
         parts, options = self._parts, self._options
@@ -169,16 +163,17 @@ class Worker:
         self._lag.step(now, self._slices)
         self._measures.report(now, self._settlement, self._slices)
         self._measures.report_breakers(self._breakers)
-        self._measures.report_control(self._pausing, self._at_gates, self._control)
+        self._measures.report_control(self._pausing, self._at_gates, self._platform.control)
         return self._pause(now)
 
     def _read_platform_topics(self) -> None:
+        platform = self._platform
         try:
-            self._schemas.step()
+            platform.schemas.step()
             self._follow_control()
-            for slice_, message_id in self._cancels.step():
+            for slice_, message_id in platform.cancels.step():
                 self._admission.cancel(slice_, message_id, self.last_turn)
-            if self._committer.prepared and self._control.caught_up:
+            if self._committer.prepared and platform.control.caught_up:
                 self._slices.restore(self._started)
             elif not self._committer.prepared:
                 self._prepare_again()
@@ -186,17 +181,17 @@ class Worker:
             self.failure = str(error)
         except OffsetOutOfRange as lost:
             log.warning("%s: it is read from its start again", lost)
-            self._schemas.again(lost.topic)
-            self._control.again(lost.topic)
-            if lost.topic == self._cancels.topic or lost.partition in self._slices.restoring_from(lost.topic):
+            platform.again(lost.topic)
+            if lost.topic == platform.cancels.topic or lost.partition in self._slices.restoring_from(lost.topic):
                 self._again({lost.partition} & self._slices.owned.keys())
         except BrokerError as error:
             log.warning("reading failed and is tried again: %s", error)
 
     def _follow_control(self) -> None:
-        if self._control.step():
-            self._app.controls.show(self._control.present)
-            self._pausing.switch(self._control.present)
+        control = self._platform.control
+        if control.step():
+            self._app.controls.show(control.present)
+            self._pausing.switch(control.present)
             self._handover.look()
 
     def _prepare_again(self) -> None:
@@ -459,7 +454,7 @@ class Worker:
     @property
     def refused_controls(self) -> int:
         """How many records of `control` made no sense."""
-        return self._control.refused
+        return self._platform.control.refused
 
     def drain(self) -> None:
         """Begin nothing new; handlers that run go on with further turns, what waits is left to the next owner."""
@@ -479,9 +474,8 @@ class Worker:
         except BrokerError as error:
             log.warning("the group could not be left: %s", error)
         ended = self._parts.executor.close(timeout)
-        read = (self._sources, self._overtaking, self._restoring)
-        for intake in (*read, self._schemas_read, self._control_read, self._cancels_read):
-            intake.close()
+        for read in (self._sources, self._overtaking, self._restoring, self._platform):
+            read.close()
         self._beat(self._parts.clock.now(), stopped=True)
         self._sightings.close()
         self._committer.close()
