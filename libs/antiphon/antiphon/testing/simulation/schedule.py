@@ -13,7 +13,7 @@ from antiphon.clocks.virtual import VirtualClock
 
 Act = Callable[[], object]
 DEEPEST = 4  # calls inside of each other that wait for others
-MOST_STEPS = 60_000
+MOST_STEPS = 30_000
 
 
 class Overrun(Exception):
