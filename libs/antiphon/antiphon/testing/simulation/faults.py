@@ -86,7 +86,7 @@ PLACES: tuple[Place, ...] = (
     *((Kind.FENCED, boundary, after) for boundary in (Boundary.BEGIN, Boundary.COMMIT) for after in (False, True)),
     (Kind.FENCED, Boundary.ABORT, False),
     (Kind.LOST_ANSWER, Boundary.COMMIT, True),
-    *((Kind.EXPEL, boundary, False) for boundary in (Boundary.ATTACH, Boundary.COMMIT) for _ in range(3)),
+    *((Kind.EXPEL, boundary, False) for boundary in _COMMIT for _ in range(4)),
 )
 ANYWHERE = (
     Kind.ZOMBIE,
@@ -107,7 +107,7 @@ def draw(random: Random, services: list[str], window: float) -> list[Fault]:
     for _ in range(random.randint(3, 9)):
         at, service = random.uniform(0, window), random.choice(services)
         if random.random() < 0.4:
-            faults.append(_anywhere(random, at, service))
+            faults += _anywhere(random, at, service)
             continue
         kind, boundary, after = random.choice(CRASHES if random.random() < 0.4 else PLACES)
         skip = random.choice((0, 0, 1, 2, 5))
@@ -119,14 +119,19 @@ def draw(random: Random, services: list[str], window: float) -> list[Fault]:
     return sorted(faults, key=lambda fault: fault.at)
 
 
-def _anywhere(random: Random, at: float, service: str) -> Fault:
+def _anywhere(random: Random, at: float, service: str) -> list[Fault]:
+    """One that needs no boundary; behind a hung transaction, slices get another owner."""
     kind = random.choice(ANYWHERE)
     seconds = {
         Kind.ZOMBIE: random.uniform(6.5, 14),
         Kind.OUTAGE: random.uniform(0.5, 12),
         Kind.SKEW: random.uniform(-3, 3),
     }.get(kind, 0.0)
-    return Fault(kind, at, seconds=seconds, service=service, choice=random.random())
+    found = [Fault(kind, at, seconds=seconds, service=service, choice=random.random())]
+    if kind is Kind.HUNG:
+        moves, later = random.choice((Kind.LEAVE, Kind.EXPEL)), at + random.uniform(0.5, 6)
+        found.append(Fault(moves, later, service=service, choice=random.random()))
+    return found
 
 
 def _standstill(random: Random) -> float:

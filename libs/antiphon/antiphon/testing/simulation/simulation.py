@@ -278,8 +278,8 @@ class Simulation:
         producer = self._broker.producer(f"left-open-{self._foreign}")
         producer.begin()
         number = math.floor(fault.choice * self._installation.partitions)
-        topics = self._names.state(fault.service), self._names.commands(fault.service)
-        topic = topics[math.floor(fault.choice * 97) % 2]
+        state, commands = self._names.state(fault.service), self._names.commands(fault.service)
+        topic = commands if math.floor(fault.choice * 97) % 4 == 0 else state
         producer.send([Outgoing(topic, number, b"left-open", b"never seen", [("ce_type", b"never.seen")])])
 
     def _produce_again(self, choice: float) -> bool:
