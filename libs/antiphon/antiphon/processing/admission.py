@@ -109,7 +109,7 @@ class Admission:
         why, id_ = slice_.cancelled[message_id], entry(message_id)
         found = slice_.deliveries.get(id_)
         key = slice_.waiting.get(id_)
-        if found is not None and found.route.is_command:
+        if found is not None and found.route.is_command and found.refusal is None:
             self._settlement.cancel(found, why, now)
         elif isinstance(key, bytes):
             found = self._take_up(slice_, key, read_waiting(slice_.entries[key]), now)
@@ -200,7 +200,7 @@ class Admission:
     def _in_time(self, delivery: Delivery, now: float, since: float) -> Delivery | None:
         """It, unless it is not to be started yet, or not at all, or has to queue in the state."""
         slice_, envelope = delivery.slice, delivery.envelope
-        if slice_.cancelled and not delivery.generation:
+        if slice_.cancelled and not delivery.generation and delivery.refusal is None:
             why = slice_.cancelled.get(envelope.id)
             if why is not None and delivery.route.is_command:
                 slice_.admit(delivery)

@@ -23,7 +23,7 @@ from antiphon.processing.ownership import Slices
 from antiphon.processing.slice import Phase
 
 log = logging.getLogger(__name__)
-TURN = 4  # where anything may overtake, a turn admits a fourth of what it does else: what is urgent waits for its end
+TURN = 8  # where anything may overtake, a turn admits an eighth of what it does else: what is urgent waits for its end
 
 
 @dataclass(frozen=True, slots=True)
