@@ -12,7 +12,8 @@ from antiphon.messages import Message
 from antiphon.processing.agenda import Waiting, read_waiting
 from antiphon.processing.committing import Suspicion
 from antiphon.processing.dead_letters import BadReplyAddress, Crashed, Misplaced, NoSuchHandler, OutputRefused, readable
-from antiphon.processing.delivery import Delivery, Desk, Route
+from antiphon.processing.delivery import Delivery, Route
+from antiphon.processing.handler_context import Desk
 from antiphon.processing.held import Unjudged
 from antiphon.processing.ledger import entry
 from antiphon.processing.settlement import Settlement, redrive_or_none
