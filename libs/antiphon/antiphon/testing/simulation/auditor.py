@@ -50,7 +50,7 @@ def audit_outputs(evidence: Evidence) -> list[Violation]:
     """What a service emits is in the log once, with an id of its own."""
     found = []
     topics = {topic for topic in _plans(evidence) if topic.startswith(evidence.names.events(""))}
-    topics |= {evidence.names.commands(app.service) for app in evidence.apps}
+    topics |= {topic for app in evidence.apps for topic in evidence.command_topics(app.service)}
     for topic in sorted(topics):
         emitted = Counter(Envelope(record).id for record in evidence.records(topic) if _emitted(record))
         found += [
@@ -76,7 +76,7 @@ def audit_answers(evidence: Evidence) -> list[Violation]:
     answered = Counter(Envelope(record).raw("ce_replytoken") for record in evidence.records(names.replies))
     asked = set()
     for app in evidence.apps:
-        for record in evidence.records(names.commands(app.service)):
+        for record in (copy for copies in evidence.commands(app.service).values() for copy in copies):
             envelope = Envelope(record)
             if (envelope.raw("ce_replyto") or b"").startswith(names.replies.encode() + b"/"):
                 asked.add(envelope.raw("ce_replytoken"))
@@ -89,19 +89,32 @@ def audit_answers(evidence: Evidence) -> list[Violation]:
 
 def audit_progress(evidence: Evidence) -> list[Violation]:
     """No position of a command topic, as committed, is beyond what has been settled, forwarded or put to wait."""
-    found = []
-    for app in evidence.apps:
-        topic = evidence.names.commands(app.service)
-        forwarded = {Envelope(record).id for record in evidence.records(topic) if Envelope(record).forwarded}
-        waiting = evidence.waiting(app.service)
-        for number, source in _progress(evidence, app.service, topic):
-            for record in evidence.records(topic):
-                if record.partition != number or not _finished(source, record.offset) or _is_event(app, record):
-                    continue
-                id_ = Envelope(record).id
-                if id_ not in evidence.settled and id_ not in forwarded and id_ not in waiting:
-                    found.append(Violation(f"{topic}[{number}]@{record.offset} counts as done; {id_} is not", (id_,)))
-    return found
+    return [
+        Violation(f"{record.topic}[{record.partition}]@{record.offset} counts as done; {id_} is not", (id_,))
+        for app in evidence.apps
+        for record in _counted_as_done(evidence, app)
+        if (id_ := Envelope(record).id) not in evidence.settled
+    ]
+
+
+def _counted_as_done(evidence: Evidence, app: App) -> Iterable[Record]:
+    """Commands at finished offsets that neither lie elsewhere now nor wait in the state."""
+    moved = {
+        Envelope(record).id for record in evidence.records(evidence.names.commands(app.service)) if _forwarded(record)
+    }
+    elsewhere = moved | evidence.waiting(app.service)
+    for topic in evidence.command_topics(app.service):
+        progress = dict(_progress(evidence, app.service, topic))
+        for record in evidence.records(topic):
+            source = progress.get(record.partition)
+            if source is None or not _finished(source, record.offset) or _is_event(app, record):
+                continue
+            if Envelope(record).id not in elsewhere:
+                yield record
+
+
+def _forwarded(record: Record) -> bool:
+    return Envelope(record).forwarded
 
 
 def is_at_rest(evidence: Evidence, service: str) -> bool:

@@ -78,7 +78,10 @@ Place = tuple[Kind, Boundary | None, bool]
 _COMMIT = (Boundary.SEND, Boundary.ATTACH, Boundary.COMMIT)
 _SILENT = (Boundary.HANDLER, Boundary.SEND)  # what goes into the client's own queue, or nowhere, is always answered
 
-CRASHES: tuple[Place, ...] = tuple((Kind.CRASH, boundary, after) for boundary in Boundary for after in (False, True))
+RARE = (Boundary.MEMBER_COMMIT, Boundary.ASK_OFFSETS)  # few calls pass there
+CRASHES: tuple[Place, ...] = tuple(
+    (Kind.CRASH, boundary, after) for boundary in (*Boundary, *RARE) for after in (False, True)
+)
 PLACES: tuple[Place, ...] = (
     *((Kind.STALL, boundary, after) for boundary in Boundary for after in (False, True)),
     *((Kind.UNAVAILABLE, boundary, False) for boundary in Boundary if boundary not in _SILENT),
@@ -114,6 +117,8 @@ def draw(random: Random, services: list[str], window: float) -> list[Fault]:
         if boundary is Boundary.ABORT:  # nobody gets there without a reason
             faults.append(Fault(Kind.ABORTED, at, random.choice(_COMMIT), service=service))
             skip = 0
+        if boundary in RARE:
+            at, skip = at / 2, 0
         seconds = {Kind.STALL: _standstill(random), Kind.EXPEL: random.uniform(0, 2)}.get(kind, 0.0)
         faults.append(Fault(kind, at, boundary, after, skip, seconds, service, random.random()))
     return sorted(faults, key=lambda fault: fault.at)

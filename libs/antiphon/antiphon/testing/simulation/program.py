@@ -116,11 +116,17 @@ class Evidence:
             found[message.message_id].append(message)
         return found
 
+    def command_topics(self, service: str) -> list[str]:
+        """The command topic of a service, and its lanes."""
+        app = next(app for app in self.apps if app.service == service)
+        return [self.names.commands(service), *self.names.lanes(service, app.lanes)]
+
     def commands(self, service: str) -> Mapping[str, list[Record]]:
-        """What came for a service on its command topic, by id: all copies of each."""
+        """What came for a service on its command topics, by id: all copies of each."""
         found: defaultdict[str, list[Record]] = defaultdict(list)
-        for record in self.records(self.names.commands(service)):
-            found[Envelope(record).id].append(record)
+        for topic in self.command_topics(service):
+            for record in self.records(topic):
+                found[Envelope(record).id].append(record)
         return found
 
     def state(self, service: str) -> Mapping[tuple[int, bytes], bytes]:

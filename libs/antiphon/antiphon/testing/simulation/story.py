@@ -17,7 +17,7 @@ def story(evidence: Evidence, violations: Sequence[Violation], trace: Sequence[t
     about = {each for violation in violations for each in violation.about}
     found = []
     names = evidence.names
-    topics = [names.commands(app.service) for app in evidence.apps]
+    topics = [topic for app in evidence.apps for topic in evidence.command_topics(app.service)]
     families = sorted({handler.message.family for app in evidence.apps for handler in app.events})
     topics += [names.events(family) for family in families] + [names.lifecycle, names.dead_letters, names.replies]
     for topic in topics:

@@ -16,7 +16,7 @@ from antiphon.app import App
 from antiphon.context import Context, State
 from antiphon.errors import Permanent
 from antiphon.lifecycle import Part
-from antiphon.messages import Command, Event, Reply
+from antiphon.messages import Command, Event, Priority, Reply, Service
 from antiphon.retry import Retry
 from antiphon.testing.simulation.runs import pause
 
@@ -75,8 +75,12 @@ class Grind(Command, service="workshop", key="thing", ordered=True):
     script: Script
 
 
-class Call(Command, service="front-desk", key="thing"):
-    """`mark` is unique among all calls."""
+FRONT_DESK = Service("front-desk", lanes=("critical", "low"))
+PRIORITIES: tuple[Priority, ...] = ("normal", "critical", "low")
+
+
+class Call(Command, service=FRONT_DESK, key="thing"):
+    """`mark` is unique among all calls; they come on all lanes."""
 
     thing: str
     mark: int
@@ -132,7 +136,8 @@ def perform(command: Made, ctx: Context) -> int:
         ctx.publish(Noticed(thing=command.thing, mark=-1, script=Script(), padding="x" * HEAVY))
     when = ctx.now() + timedelta(seconds=script.later) if script.later else None
     for index in range(script.calls):
-        ctx.send(Call(thing=f"{command.thing}{index % 2}", mark=mark(command.number, index)), not_before=when)
+        call = Call(thing=f"{command.thing}{index % 2}", mark=mark(command.number, index))
+        ctx.send(call, not_before=when, priority=PRIORITIES[(command.number + index) % 3])
     return before
 
 
