@@ -231,6 +231,7 @@ class Runs:
 
     def __init__(self, cluster: Cluster) -> None:
         self._file = cluster.journal_path.open()
+        self._begun = ""
         self.found: list[Run] = []
         self._by_pid: defaultdict[int, set[str]] = defaultdict(set)
 
@@ -243,7 +244,11 @@ class Runs:
     def read(self) -> list[Run]:
         """Every run so far."""
         for line in self._file:
-            message_id, pid = line.split()
+            self._begun += line
+            if not line.endswith("\n"):
+                break  # a line on two pages of memory is seen in two parts
+            message_id, pid = self._begun.split()
+            self._begun = ""
             self.found.append(Run(message_id, int(pid)))
             self._by_pid[int(pid)].add(message_id)
         return self.found

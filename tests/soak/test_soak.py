@@ -17,7 +17,7 @@ from tests.soak.torturer import BROKER, FREEZE, IN_FLIGHT, JOIN, KILL, TERM
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 @pytest.mark.promise("S0-45", "S2-24")
 def test_a_minute_of_kills_with_100_records_in_flight_loses_doubles_and_sticks_nothing(
     private_kafka: LocalKafka, tmp_path: Path

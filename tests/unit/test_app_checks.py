@@ -132,7 +132,7 @@ def test_a_command_has_one_handler_of_either_kind() -> None:
     def answer(command: Ask, ctx: Context) -> Said:
         return Said(text="")
 
-    with pytest.raises(ConfigurationError, match="a second handler"):
+    with pytest.raises(ConfigurationError, match="has two handlers"):
         app.check()
 
 

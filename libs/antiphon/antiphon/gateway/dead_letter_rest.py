@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel
 
 from antiphon.gateway.control_rest import problems
 from antiphon.gateway.dead_letter_views import (
@@ -73,20 +74,27 @@ def _reading(routes: APIRouter, redriving: Redriving) -> None:
         return await redriving.show(letter_id)
 
 
+def _checked(answer: type[BaseModel], *refused: int) -> dict[int | str, dict[str, Any]]:
+    """What is answered but 202: the same with 200 for a dry run, and problems."""
+    return {200: {"model": answer, "description": "What would be done, of a dry run."}, **problems(*refused)}
+
+
 def _closing(routes: APIRouter, redriving: Redriving) -> None:
-    @routes.post("/dead-letters/redrive", status_code=202, responses=problems(400, 413, 422, 503))
+    @routes.post("/dead-letters/redrive", status_code=202, responses=_checked(ClosingSummary, 400, 413, 422, 503))
     async def redrive_many(request: RedriveChoice, response: Response) -> ClosingSummary:
         """Redrive all that are chosen, the oldest first: each runs its handler once more, at its owner."""
         response.status_code = 200 if request.dry_run else 202
         return await redriving.redrive_many(request, request.set)
 
-    @routes.post("/dead-letters/discard", status_code=202, responses=problems(400, 413, 422, 503))
+    @routes.post("/dead-letters/discard", status_code=202, responses=_checked(ClosingSummary, 400, 413, 422, 503))
     async def discard_many(request: LetterChoice, response: Response) -> ClosingSummary:
         """Discard all that are chosen: they are closed without having run again."""
         response.status_code = 200 if request.dry_run else 202
         return await redriving.discard_many(request)
 
-    @routes.post("/dead-letters/{letter_id}/redrive", status_code=202, responses=problems(400, 404, 409, 413, 422, 503))
+    wrong = _checked(Closing, 400, 404, 409, 413, 422, 503)
+
+    @routes.post("/dead-letters/{letter_id}/redrive", status_code=202, responses=wrong)
     async def redrive(letter_id: Id, response: Response, request: RedriveRequest | None = None) -> Closing:
         """Redrive one, as it was or with other content."""
         asked = request or RedriveRequest()

@@ -12,7 +12,8 @@ from antiphon.messages import Message
 from antiphon.processing.agenda import Waiting, read_waiting
 from antiphon.processing.committing import Suspicion
 from antiphon.processing.dead_letters import BadReplyAddress, Crashed, Misplaced, NoSuchHandler, OutputRefused, readable
-from antiphon.processing.delivery import Delivery, Desk, Route
+from antiphon.processing.delivery import Delivery, Route
+from antiphon.processing.handler_context import Desk
 from antiphon.processing.held import Unjudged
 from antiphon.processing.ledger import entry
 from antiphon.processing.settlement import Settlement, redrive_or_none
@@ -109,7 +110,7 @@ class Admission:
         why, id_ = slice_.cancelled[message_id], entry(message_id)
         found = slice_.deliveries.get(id_)
         key = slice_.waiting.get(id_)
-        if found is not None and found.route.is_command:
+        if found is not None and found.route.is_command and found.refusal is None:
             self._settlement.cancel(found, why, now)
         elif isinstance(key, bytes):
             found = self._take_up(slice_, key, read_waiting(slice_.entries[key]), now)
@@ -200,7 +201,7 @@ class Admission:
     def _in_time(self, delivery: Delivery, now: float, since: float) -> Delivery | None:
         """It, unless it is not to be started yet, or not at all, or has to queue in the state."""
         slice_, envelope = delivery.slice, delivery.envelope
-        if slice_.cancelled and not delivery.generation:
+        if slice_.cancelled and not delivery.generation and delivery.refusal is None:
             why = slice_.cancelled.get(envelope.id)
             if why is not None and delivery.route.is_command:
                 slice_.admit(delivery)

@@ -357,5 +357,5 @@ def retry_delay(delivery: Delivery, error: BaseException) -> float | None:
         return None
     if delivery.attempt > len(retry.delays):
         return None
-    delay = retry.delays[delivery.attempt - 1]
+    delay = retry.delay(delivery.attempt, delivery.envelope.id)
     return max(delay, error.delay) if isinstance(error, RetryAfter) else delay

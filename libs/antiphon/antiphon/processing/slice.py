@@ -13,6 +13,7 @@ from antiphon.processing.offsets import SourceOffsets
 from antiphon.processing.parking import ParkedKeys
 
 if TYPE_CHECKING:
+    from antiphon.processing.crashes import Wary
     from antiphon.processing.dead_letters import Cancelled
     from antiphon.processing.delivery import Delivery
 
@@ -51,7 +52,7 @@ class Slice:
         self.effects: dict[bytes, set[bytes]] = {}  # of messages that are not settled: the keys of their entries
         self.cancelled: dict[str, Cancelled] = {}  # message ids that somebody wants to end
         self.ends: dict[str, int] = {}  # of the sources, when it was restored
-        self.wary: dict[str, int] = {}  # after crashes: up to which offset of each source records run one at a time
+        self.wary: Wary | None = None  # after crashes: what is suspicious
         self.crashed: bytes | None = None  # the id of the one that ran when the last owner crashed
         self.changed: dict[bytes, bytes | None] = {}  # entries that the next batch writes
 

@@ -29,10 +29,11 @@ from antiphon.processing.commit import (
     TransactionalCommitter,
 )
 from antiphon.processing.committing import Suspicion, close_batch
-from antiphon.processing.delivery import Delivery, Desk
+from antiphon.processing.delivery import Delivery
 from antiphon.processing.expiry import remove_expired
 from antiphon.processing.gate_queues import GateQueues
 from antiphon.processing.group_offsets import GroupOffsets
+from antiphon.processing.handler_context import Desk
 from antiphon.processing.handover import Handover, HandoverParts
 from antiphon.processing.heartbeats import Condition, Heartbeats
 from antiphon.processing.held import Due, Unjudged

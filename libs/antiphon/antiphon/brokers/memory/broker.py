@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from antiphon.broker import Admin, Broker, Member, MemberOptions, Partition, Producer, Reader, ReaderOptions
+from antiphon.broker import Admin, Broker, Member, MemberOptions, Partition, Producer, Reader, ReaderOptions, Record
 from antiphon.brokers.memory.admin import MemoryAdmin
 from antiphon.brokers.memory.cluster import Cluster, Limits
 from antiphon.brokers.memory.member import MemoryMember
@@ -43,3 +43,13 @@ class MemoryBroker(Broker):
         """Let the log of the partition begin at this offset, as retention does."""
         with self._cluster.changed:
             self._cluster.log(partition).delete_before(offset)
+
+    def committed_records(self, topic: str) -> list[Record]:
+        """All that is in the log for good: what no open transaction can take away, behind open ones too."""
+        with self._cluster.changed:
+            return self._cluster.committed_records(topic)
+
+    def expel(self, group: str, choice: float) -> bool:
+        """Put one live member out of a group, as a coordinator may; `choice` (0 to 1) says which. False: none is in."""
+        with self._cluster.changed:
+            return self._cluster.expel(group, choice)
