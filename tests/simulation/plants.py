@@ -151,6 +151,7 @@ def retry_dropped_as_duplicate(monkeypatch: pytest.MonkeyPatch) -> None:
         id_ = key.removeprefix(b"agenda/")
         if waiting is not None and key.startswith(b"agenda/") and bytes.fromhex(id_.decode()) in slice_.ledger:
             self.drop(slice_, bytes.fromhex(id_.decode()), key)
+            self._telling.batch.touch(slice_, now)
             return None
         return waiting
 
