@@ -84,7 +84,6 @@ class SoakAuditor(Auditor):
         )  # stage and key -> ids, as they lie
         self.records: Counter[str] = Counter()  # id -> records on command topics, forwarded ones apart
         self.forwarded: Counter[str] = Counter()
-        self.unreadable: defaultdict[str, set[int]] = defaultdict(set)  # id of what has no key and no fields -> slices
         self.with_deadline: set[str] = set()
         self.to_cancel: set[str] = set()
         self.asked: defaultdict[bytes, list[str]] = defaultdict(list)  # token -> ids
@@ -138,8 +137,6 @@ class SoakAuditor(Auditor):
         if token is not None and not envelope.forwarded:
             self.asked[token].append(id_)
         accepted = self._read_command(stage, envelope)
-        if accepted.conduct == BROKEN and record.key is None:
-            self.unreadable[id_].add(record.partition)
         self._open(id_, accepted, record.partition)
 
     def _read_command(self, stage: Stage, envelope: Envelope) -> Accepted:

@@ -61,16 +61,12 @@ class Judge:
             yield Violation(LOST, f"command at {place}", "was acknowledged to its sender and is not in the log")
 
     def _ends(self) -> Iterator[Violation]:
-        """Every accepted message has come to one end, the right one.
-
-        What can be read as nothing and has no key belongs to no slice: each in which it lies gives it up.
-        """
+        """Every accepted message has come to one end, the right one."""
         for id_, accepted in self._auditor.accepted.items():
             ends = self._auditor.closed.get(id_, 0)
             what = f"{accepted.stage.name} message {id_}"
-            wanted = len(self._auditor.unreadable.get(id_, "1"))
-            if ends != wanted:
-                verdict = DOUBLED if ends > wanted else STUCK if self._stuck else LOST
+            if ends != 1:
+                verdict = DOUBLED if ends > 1 else STUCK if self._stuck else LOST
                 by = ", ".join(
                     f"{end.replica} at {end.finished_at:%T.%f}" for end in self._auditor.settled.get(id_, ())
                 )
@@ -80,7 +76,7 @@ class Judge:
                 if settled.status not in self._expected(id_, accepted):
                     yield Violation(WRONG, what, f"({accepted.conduct}) ended {settled.status}: {settled.failure}")
             effects = len(self._auditor.effects.get(id_, ()))
-            if ends == wanted and effects != self._completed(id_, accepted):
+            if ends == 1 and effects != self._completed(id_, accepted):
                 yield Violation(DOUBLED if effects else LOST, what, f"({accepted.conduct}) has {effects} events")
         for id_ in (self._auditor.closed.keys() | self._auditor.effects.keys()) - self._auditor.accepted.keys():
             yield Violation(WRONG, f"message {id_}", "has come to an end or had effects, and is not in the log")

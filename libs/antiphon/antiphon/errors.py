@@ -26,7 +26,8 @@ AntiphonError
 │   │   └── DependencyDown    ... and nobody who needs the same is to try until then
 │   └── CalculatorDied        the process that ran a handler with cpu=True ended before the handler did
 ├── Permanent                 raised by authors: trying again cannot help
-│   └── NoProcessor           no declared processor can execute the command
+│   ├── NoProcessor           no declared processor can execute the command
+│   └── TooManyOutputs        one attempt sent or published more than one transaction can bear
 ├── LlmError                  a language model gave no usable answer; each is Retryable or Permanent as well
 │   ├── LlmRateLimited        too many requests: a RetryAfter
 │   ├── LlmUnavailable        cannot be reached, or is in trouble: a RetryAfter
@@ -197,6 +198,10 @@ class DependencyDown(RetryAfter):
 
 class Permanent(AntiphonError):
     """Raise it in a handler when another attempt cannot help; the message becomes a dead letter at once."""
+
+
+class TooManyOutputs(Permanent):
+    """One attempt has sent or published too much: send one command for each part, and let those send the rest."""
 
 
 class NoProcessor(Permanent):

@@ -13,7 +13,7 @@ from antiphon.broker import Outgoing
 from antiphon.codec import Codec
 from antiphon.context import Context, State
 from antiphon.envelope import Origin, as_uuid, derived_id
-from antiphon.errors import Permanent
+from antiphon.errors import Permanent, TooManyOutputs
 from antiphon.messages import PRIORITIES, Command, Event, Priority
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.state import kept_key, kept_until, read_kept, write_kept
@@ -40,14 +40,14 @@ class Desk:
 class HandlerContext(Context):
     """The machine behind `Context`: collects what one attempt emits and changes."""
 
-    __slots__ = ("_delivery", "_desk", "_kept", "_origin", "_uuids", "changes", "later", "outputs")
+    __slots__ = ("_bytes", "_delivery", "_desk", "_kept", "_origin", "_uuids", "changes", "later", "outputs")
 
     def __init__(self, delivery: Delivery, desk: Desk) -> None:
         self._delivery = delivery
         self._desk = desk
         self._origin: Origin | None = None
         self._kept: dict[bytes, tuple[State, bytes]] = {}
-        self._uuids = 0
+        self._uuids = self._bytes = 0
         self.outputs: list[Outgoing] = []
         self.later: list[tuple[float, Outgoing]] = []  # seconds since 1970, and what leaves then
         self.changes: list[tuple[bytes, bytes]] = []  # state entries that differ from what they were
@@ -58,11 +58,18 @@ class HandlerContext(Context):
             self._origin = delivery.envelope.origin
         number = len(self.outputs) + len(self.later)
         message_id = derived_id(delivery.envelope.id, outbound.source, delivery.handler.name, str(number))
+        due = delivery.started if not_before is None else self._later(not_before)
+        output = outbound.record(message, message_id, due, self._origin, priority)
+        self._bytes += len(output.value or b"")
+        if number >= outbound.limits.outputs or self._bytes > outbound.limits.output_bytes:
+            raise TooManyOutputs(
+                f"{delivery.handler.name} has sent or published {number + 1:,} messages of {self._bytes:,} bytes; "
+                f"at most {outbound.limits.outputs:,} of {outbound.limits.output_bytes:,} bytes are taken at once"
+            )
         if not_before is None:
-            self.outputs.append(outbound.record(message, message_id, delivery.started, self._origin, priority))
+            self.outputs.append(output)
         else:
-            due = self._later(not_before)
-            self.later.append((due, outbound.record(message, message_id, due, self._origin, priority)))
+            self.later.append((due, output))
         return as_uuid(message_id)
 
     def _later(self, not_before: datetime) -> float:

@@ -15,9 +15,11 @@ from antiphon.topics import TopicNames
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many bytes an encoded message may have."""
+    """How many bytes an encoded message may have, and how many messages and bytes one attempt may send and publish."""
 
     message_bytes: int = 1_000_000
+    outputs: int = 10_000
+    output_bytes: int = 8_000_000
 
 
 class Outbound:
@@ -28,6 +30,7 @@ class Outbound:
         self.names = names
         self.source = f"service/{service}"
         self.limit = limits.message_bytes
+        self.limits = limits
         self._kinds: dict[type[Message], tuple[str, str | None, str]] = {}  # topic, key field, type name
 
     def encode(self, message: Message) -> bytes:

@@ -23,7 +23,8 @@ from antiphon.processing.ownership import Slices
 from antiphon.processing.slice import Phase
 
 log = logging.getLogger(__name__)
-TURN = 8  # where anything may overtake, a turn admits an eighth of what it does else: what is urgent waits for its end
+CALM, HURRIED = 4, 16  # by what the records of a turn are divided: where lanes are, and while any of it is urgent
+HURRY = 1.0  # seconds for which the next urgent record is expected: it waits for the end of a turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class Taking:
         self._parts, self._in_flight = parts, in_flight
         self._lanes, self._overtaking = parts.sources.lanes, parts.overtaking
         self._several = len(self._lanes) > 1
-        self._turn = max(16, intake // TURN)
+        self._calm, self._hurried = max(16, intake // CALM), max(16, intake // HURRIED)
+        self._hurry_until = 0.0
         self._kept = max(1, in_flight // 16)  # places that each lane keeps from the others
 
     @property
@@ -109,17 +111,19 @@ class Taking:
         """Admit what has been taken, the most urgent first: the deliveries that may start."""
         self._look_for_room()
         ready: list[Delivery] = []
-        for lane, amount in zip(self._lanes, self._amounts(), strict=True):
+        for lane, amount in zip(self._lanes, self._amounts(now), strict=True):
             ready += self._admit(lane, amount, now)
             lane.room -= amount
         if self._overtaking is not None:
             ready += self._overtaking.step(self._lanes, now)
+        if (self._several or self._overtaking) and any(delivery.urgent for delivery in ready):
+            self._hurry_until = now + HURRY
         return ready
 
-    def _amounts(self) -> list[int]:
+    def _amounts(self, now: float) -> list[int]:
         """How many records this turn admits of each lane."""
         if self._several or self._overtaking:
-            return portions(self._lanes, self._turn)
+            return portions(self._lanes, self._hurried if now < self._hurry_until else self._calm)
         return [len(self._lanes[0].taken) if self._lanes[0].room > 0 else 0]
 
     def admit_one(self, now: float) -> list[Delivery]:
