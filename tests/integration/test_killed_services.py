@@ -29,7 +29,7 @@ class Watch:
 
     def read_on(self) -> None:
         """Let the auditor read what is there."""
-        while self._auditor.read(0.1):
+        while self._auditor.read(0.1) or self._auditor.read(0.5):
             pass
 
 

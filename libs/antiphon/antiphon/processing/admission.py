@@ -112,6 +112,8 @@ class Admission:
         key = slice_.waiting.get(id_)
         if found is not None and found.route.is_command and found.refusal is None:
             self._settlement.cancel(found, why, now)
+            if found.ended and not found.first:  # it had come out of a parked key's queue, perhaps
+                self._settlement.waits.withdraw(found, now)
         elif isinstance(key, bytes):
             found = self._take_up(slice_, key, read_waiting(slice_.entries[key]), now)
             if found is not None:

@@ -1,6 +1,6 @@
 """Records that take the process with them: found by marks in the state, set aside when it is sure.
 
-A slice's start writes a mark and its clean end removes it. After two starts that found another owner's mark and nothing
+A slice's start writes a mark and its clean end removes it. After three starts that found another owner's mark and nothing
 settled since, whatever may have been under way is suspicious: it runs in small groups, each noted in a commit before.
 The group that is noted at the next start is what is suspicious then, in smaller groups; a record that was alone in its
 group twice is a dead letter.
@@ -23,7 +23,7 @@ from antiphon.processing.telling import Telling
 log = logging.getLogger(__name__)
 STARTS = b"starts"
 NOTED = b"noted"
-UNCLEAN = 2  # so many starts without a clean end before, and without anything settled
+UNCLEAN = 3  # so many starts without a clean end before, and without anything settled; two happen in a bad minute
 GROUP = 32  # records that are noted together first; an eighth of the last group after each crash
 UNDER_WAY = 2000  # records that may have been, at most
 _VERSION = 1
@@ -121,7 +121,7 @@ class Crashes:
     def step(self, now: float) -> list[Delivery]:
         """Let the next group be noted once the last one has ended; those that are noted."""
         free, self._free = self._free, []
-        if self._noted and not free and all(one.noted and not one.running for one in self._noted):
+        if self._noted and not free and all(_is_over(one) for one in self._noted):
             self._let_go(self._noted, now)
         while not self._noted and self._waiting:
             self._note(self._next_group(), now)
@@ -176,6 +176,11 @@ class Crashes:
     def waiting(self) -> bool:
         """Whether any has something to do soon."""
         return bool(self._waiting or self._free or self._noted)
+
+
+def _is_over(delivery: Delivery) -> bool:
+    """Whether its noted attempt has ended; of a slice that is gone nobody hears how it did."""
+    return delivery.slice.phase is Phase.GONE or (delivery.noted and not delivery.running)
 
 
 def _suspicious(delivery: Delivery) -> bool:

@@ -104,7 +104,8 @@ class Handover:
         """These slices go to another owner: what has been tried waits in their state, with its attempts."""
         if self._keeps_state:
             for delivery in self._queues.tried(numbers):
-                self._parts.settlement.defer(delivery, now, now)  # what holds it back here may not do so there
+                if not delivery.ended:  # cancelled while it waited
+                    self._parts.settlement.defer(delivery, now, now)  # what holds it back here may not do so there
 
     def _begin(self, delivery: Delivery, now: float, start: list[Delivery]) -> None:
         for gate in self._told:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable
 
-from antiphon.broker import Outgoing, Record
+from antiphon.broker import Headers, Outgoing, Record
 from antiphon.envelope import Envelope, Redrive
 from antiphon.errors import HandlerTimeout, MessageError, Permanent, RetryAfter, UnknownSchema
 from antiphon.executor import Promise
-from antiphon.processing.agenda import id_of
+from antiphon.processing.agenda import id_of, read_waiting
 from antiphon.processing.batch import Batch
 from antiphon.processing.committing import Suspicion
 from antiphon.processing.crashes import Crashes
@@ -154,27 +154,35 @@ class Settlement:
         slice_, envelope = delivery.slice, delivery.envelope
         error, less = delivery.refusal
         slice_.ledger.add_dead(entry(envelope.id))
-        self._give_up(slice_, shortened(envelope, error, less), delivery.route, error, now)
+        self._give_up(slice_, shortened(envelope, error, less), delivery.route, error, now, delivery.joined)
         self.waits.set_aside(slice_, place(delivery), entry(envelope.id), now)
 
     def refuse_waiting(
         self, slice_: Slice, envelope: Envelope, route: Route | None, error: Exception, key: bytes, now: float
     ) -> None:
         """The same for a record that waited in the state, under this key."""
-        self._give_up(slice_, envelope, route, error, now)
+        self._give_up(slice_, envelope, route, error, now, read_waiting(slice_.entries[key]).joined)
         redrive = redrive_or_none(envelope)
         slice_.ledger.add_dead(id_of(key, envelope.record), redrive.generation if redrive is not None else 0)
         self.waits.refused(slice_, envelope, key, now)
         self._telling.finish(slice_, envelope.record, now, from_source=False)
 
-    def _give_up(self, slice_: Slice, envelope: Envelope, route: Route | None, error: Exception, now: float) -> None:
+    def _give_up(
+        self,
+        slice_: Slice,
+        envelope: Envelope,
+        route: Route | None,
+        error: Exception,
+        now: float,
+        joined: tuple[Headers, ...] = (),
+    ) -> None:
         redrive = redrive_or_none(envelope)
         generation = redrive.generation if redrive is not None else 0
         self._telling.bury(slice_, envelope, error, GivenUp(None, 0, generation), now)
         if generation:
             self._telling.closed(envelope, "redriven", now)
         if self._names.is_command_topic(envelope.record.topic) and (route is None or route.is_command):
-            end = End("dead_lettered", error, begun=now, generation=generation)
+            end = End("dead_lettered", error, begun=now, generation=generation, joined=joined)
             self._telling.ended(slice_, envelope, end, now)
 
     def discard(self, slice_: Slice, envelope: Envelope, id_: bytes, now: float) -> None:
@@ -316,7 +324,8 @@ class Settlement:
         """These slices go to another owner: what is held in memory waits in their state, with its attempts."""
         if self._identity.keeps_state:
             for due, delivery in self.held.withdraw(numbers):
-                self.defer(delivery, due, now)
+                if not delivery.ended:  # cancelled while it was held
+                    self.defer(delivery, due, now)
 
 
 def _end(delivery: Delivery, status: str, error: BaseException | None) -> End:
