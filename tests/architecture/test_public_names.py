@@ -12,6 +12,7 @@ import antiphon
 PUBLIC = {
     "AntiphonError",
     "App",
+    "Approval",
     "Client",
     "Command",
     "CommandFailed",
@@ -29,7 +30,12 @@ PUBLIC = {
     "RetryAfter",
     "Retryable",
     "State",
+    "StepFailed",
     "SubmitOptions",
+    "WorkflowCancelled",
+    "WorkflowContext",
+    "WorkflowError",
+    "WorkflowTimeout",
 }
 HEAVY = (
     "confluent_kafka",

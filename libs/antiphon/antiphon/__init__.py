@@ -2,7 +2,7 @@
 
 from antiphon.app import App
 from antiphon.client import Client, SubmitOptions
-from antiphon.context import Context, State
+from antiphon.context import Approval, Context, State, WorkflowContext
 from antiphon.durations import Duration
 from antiphon.errors import (
     AntiphonError,
@@ -13,6 +13,10 @@ from antiphon.errors import (
     Permanent,
     Retryable,
     RetryAfter,
+    StepFailed,
+    WorkflowCancelled,
+    WorkflowError,
+    WorkflowTimeout,
 )
 from antiphon.lifecycle import CommandHasFailed
 from antiphon.messages import Command, Event, Message, Reply
@@ -23,6 +27,7 @@ __all__ = [
     "AntiphonError",
     # writing services
     "App",
+    "Approval",
     # calling services
     "Client",
     # messages
@@ -42,6 +47,11 @@ __all__ = [
     "RetryAfter",
     "Retryable",
     "State",
+    "StepFailed",
     "SubmitOptions",
+    "WorkflowCancelled",
+    "WorkflowContext",
+    "WorkflowError",
+    "WorkflowTimeout",
 ]
 __version__ = "0.1.0"

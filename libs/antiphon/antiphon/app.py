@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf, isinf
 from typing import Any, Literal, TypeVar, get_type_hints
 
-from antiphon.context import Context
+from antiphon.context import Context, WorkflowContext
 from antiphon.declarations import ControlTable
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
@@ -23,7 +24,10 @@ OutT = TypeVar("OutT", bound="Awaitable[Answer | None] | Answer | None")
 DoneT = TypeVar("DoneT", bound="Awaitable[None] | None")
 CommandHandler = Callable[[CommandT, Context], OutT]
 EventHandler = Callable[[EventT, Context], DoneT]
+WorkflowT = TypeVar("WorkflowT", bound="Answer | None")
+WorkflowFunction = Callable[[CommandT, WorkflowContext], Coroutine[Any, Any, WorkflowT]]
 Start = Literal["now", "earliest"]
+NEWEST_VERSION = 65_535  # of a workflow, as histories store it
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,21 @@ class Handler:
         return None if found is type(None) else found
 
 
+@dataclass(frozen=True)
+class Workflow(Handler):
+    """A command handler that may wait: an instance stays on the `version` that it began with.
+
+    `timeout` limits a whole run; it is infinite where none is declared.
+    """
+
+    version: int = 1
+
+    @property
+    def limit(self) -> float | None:
+        """The timeout in seconds; None for none."""
+        return None if isinf(self.timeout) else self.timeout
+
+
 class App:
     """A service: a consumer group with its handlers.
 
@@ -83,6 +102,7 @@ class App:
         self.delivery = delivery
         self.commands: list[Handler] = []
         self.events: list[Handler] = []
+        self.workflows: list[Workflow] = []
         self.controls = ControlTable()  # what is declared at run time; its worker keeps it up to date
 
     def command(
@@ -107,16 +127,33 @@ class App:
 
         return register
 
+    def workflow(
+        self, *, version: int = 1, retry: Retry = Retry(), timeout: Duration | None = None
+    ) -> Callable[[WorkflowFunction[CommandT, WorkflowT]], WorkflowFunction[CommandT, WorkflowT]]:
+        """Register a version of the workflow of a command, an `async def`; new instances begin with the newest one.
+
+        A run that ends by an error which `retry` names is undone (its compensations) and begun again. `timeout` is for
+        the whole run.
+        """
+
+        def register(fn: WorkflowFunction[CommandT, WorkflowT]) -> WorkflowFunction[CommandT, WorkflowT]:
+            limit = inf if timeout is None else seconds(timeout)
+            self.workflows.append(Workflow(fn, Command, retry, limit, version=version))
+            return fn
+
+        return register
+
     @property
     def messages(self) -> set[type[Message]]:
         """Every class that a handler takes or returns."""
-        taken = {handler.message for handler in (*self.commands, *self.events)}
-        return taken | {handler.returns for handler in self.commands if handler.returns is not None}
+        taken = {handler.message for handler in (*self.commands, *self.events, *self.workflows)}
+        answering = (*self.commands, *self.workflows)
+        return taken | {handler.returns for handler in answering if handler.returns is not None}
 
     def check(self) -> None:
         """Every mistake of this app in one ConfigurationError, before anything is read."""
         wrong = [problem for problem in [bad_name(self.service)] if problem]
-        for handler in (*self.commands, *self.events):
+        for handler in (*self.commands, *self.events, *self.workflows):
             try:
                 wrong += self._mistakes(handler)
             except ConfigurationError as error:
@@ -142,6 +179,8 @@ class App:
         """What a service that keeps no state cannot promise."""
         hint = "needs delivery='transactional'; this service delivers at least once"
         wrong = [f"{message.__name__} is declared ordered, which {hint}"] if message.ordered else []
+        if isinstance(handler, Workflow):
+            return [*wrong, f"{handler.name} is a workflow, which {hint}"]
         long = [delay for delay in handler.retry.delays if delay > IN_MEMORY]
         if long:
             wrong.append(f"{handler.name} is tried again after {long[0]:g} s; longer than {IN_MEMORY:g} s {hint}")
@@ -156,6 +195,22 @@ class App:
             )
         if message.service != self.service:
             wrong.append(f"{message.__name__} belongs to service {message.service!r}, not {self.service!r}")
+        if isinstance(handler, Workflow):
+            return wrong + self._workflow_mistakes(handler, message)
         if next(other.fn for other in self.commands if other.message is message) is not handler.fn:
             wrong.append(f"{message.__name__} has a second handler, {handler.name}; a command has exactly one")
+        return wrong
+
+    def _workflow_mistakes(self, workflow: Workflow, message: type[Command[Any]]) -> list[str]:
+        wrong = [] if workflow.asynchronous else [f"{workflow.name} is a workflow, so it must be an `async def`"]
+        if not 1 <= workflow.version <= NEWEST_VERSION:
+            wrong.append(f"{workflow.name} has version {workflow.version}; versions go from 1 to {NEWEST_VERSION}")
+        first = next(o for o in self.workflows if o.message is message and o.version == workflow.version)
+        if first is not workflow:
+            wrong.append(
+                f"{message.__name__} has two workflows of version {workflow.version}, {first.name} and "
+                f"{workflow.name}; give the newer one the next version"
+            )
+        if any(handler.message is message for handler in self.commands):
+            wrong.append(f"{message.__name__} has a handler and a workflow, {workflow.name}; a command has exactly one")
         return wrong
