@@ -293,9 +293,9 @@ class ForgottenAwait(WorkflowError):
 class StepBudgetExceeded(WorkflowError):
     """The workflow asked for too much in one turn: most likely a loop that never waits."""
 
-    def __init__(self, budget: int, where: str) -> None:
+    def __init__(self, budget: str, where: str) -> None:
         self.where = where
-        super().__init__(f"{where} makes more than {budget:,} steps without waiting; is this loop meant to end?")
+        super().__init__(f"{where} goes on for more than {budget} without waiting; is this loop meant to end?")
 
 
 class WorkflowRaised(WorkflowError):

@@ -53,12 +53,10 @@ async def _compensate(instance: Instance) -> list[Failure]:
         compensation = instance.compensations.pop()
 
         def begin(compensation: Compensation = compensation) -> Call:
-            call = Call(instance, compensation.command, compensation.timeout)
-            call.line = compensation.line
-            return call
+            return Call(instance, compensation.command, compensation.timeout).at(compensation.line)
 
         try:
-            await again(instance, begin, compensation.retry)
+            await again(instance, begin, compensation.retry, compensation.line)
         except CommandFailed as error:
             message = f"{type(compensation.command).__name__}: {error}"
             failed.append(Failure(error.code, message, error.error_class, error.retryable, error.causes))

@@ -19,7 +19,7 @@ from antiphon.workflow.completions import Completions
 from antiphon.workflow.fibers import Fiber, Step
 from antiphon.workflow.history import DecisionKind, digest, message_stem, stem
 from antiphon.workflow.instance import Compensation, Instance
-from antiphon.workflow.lines import line, line_text
+from antiphon.workflow.lines import Line, line, line_text
 from antiphon.workflow.scopes import Gather, Race, Shield, TimeLimit
 from antiphon.workflow.turns import CommandRequest, EventRequest
 from antiphon.workflow.values import Form
@@ -168,7 +168,8 @@ class KernelContext(WorkflowContext):
         instance, limit = self._instance, _seconds(timeout)
         if not retry.delays:
             return Call(instance, command, limit)
-        return Fiber(instance, again(instance, lambda: Call(instance, command, limit), retry))
+        where = line()
+        return Fiber(instance, again(instance, lambda: Call(instance, command, limit).at(where), retry, where))
 
     def run(
         self, name: str, fn: Callable[[], Awaitable[Any] | Any], *, returns: Any = None, retry: Retry = Retry()
@@ -178,7 +179,8 @@ class KernelContext(WorkflowContext):
             raise ValueError("a local step needs a name, by which people know it")
         if not retry.delays:
             return LocalStep(instance, name, fn, form)
-        return Fiber(instance, again(instance, lambda: LocalStep(instance, name, fn, form), retry))
+        where = line()
+        return Fiber(instance, again(instance, lambda: LocalStep(instance, name, fn, form).at(where), retry, where))
 
     def sleep(self, duration: Duration) -> Step[None]:
         return Sleep(self._instance, seconds(duration))
@@ -213,13 +215,13 @@ def _timestamp(when: datetime | None) -> float | None:
     return when.timestamp()
 
 
-async def again(instance: Instance, begin: Callable[[], Step[Any]], retry: Retry) -> Any:
-    """One step after another, as `retry` allows: the value of the first that succeeds."""
+async def again(instance: Instance, begin: Callable[[], Step[Any]], retry: Retry, where: Line) -> Any:
+    """One step after another, as `retry` allows: the value of the first that succeeds; on behalf of this line."""
     for delay in retry.delays:
         try:
             return await begin()
         except (CommandFailed, StepFailed) as failed:
             if not (failed.retryable and isinstance(failed, retry.on)):
                 raise
-        await Sleep(instance, delay)
+        await Sleep(instance, delay).at(where)
     return await begin()

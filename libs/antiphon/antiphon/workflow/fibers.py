@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Coroutine, Generator
 from contextlib import suppress
 from enum import IntEnum
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, Self, TypeVar
 
-from antiphon.errors import ForeignAwaitable, ForgottenAwait, WorkflowCancelled, WorkflowError
+from antiphon.errors import ForeignAwaitable, ForgottenAwait, StepBudgetExceeded, WorkflowCancelled, WorkflowError
 from antiphon.workflow.instance import Instance, TooManySteps
-from antiphon.workflow.lines import Line, line, line_text, standing_text
+from antiphon.workflow.lines import Line, line, line_text, raised_text, standing_text
 
 T = TypeVar("T")
 
@@ -47,6 +47,11 @@ class Step(Coroutine[Any, Any, T]):
         self.value: Any = None
         self.error: BaseException | None = None
         instance.unawaited[id(self)] = self.line
+
+    def at(self, where: Line) -> Self:
+        """Say which line of the workflow it stands for, where the kernel itself made it."""
+        self.line = self.instance.unawaited[id(self)] = where
+        return self
 
     def start(self) -> None:
         """Do what it is for; may finish at once."""
@@ -182,9 +187,8 @@ class Fiber(Step[T]):
             self._end(stop.value, None)
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
-        except TooManySteps:
-            assert self.instance.fault is not None
-            raise self.instance.fault from None
+        except TooManySteps as stopped:
+            raise self.instance.fault or StepBudgetExceeded("its time", raised_text(stopped)) from None
         except BaseException as raised:
             self.instance.forgotten.clear()  # an error dropped them, not an author
             self._end(None, raised)

@@ -55,7 +55,7 @@ class Compensation(NamedTuple):
 
 
 class TooManySteps(BaseException):
-    """Ends a workflow that catches StepBudgetExceeded and goes on."""
+    """Ends a workflow that catches StepBudgetExceeded and goes on; a watchdog may raise it, too."""
 
 
 class Instance:
@@ -118,7 +118,7 @@ class Instance:
             self._too_many()
 
     def _too_many(self) -> None:
-        self.fault = self.fault or StepBudgetExceeded(self.options.budget, line_text(line()))
+        self.fault = self.fault or StepBudgetExceeded(f"{self.options.budget:,} steps", line_text(line()))
         if self.steps > self.options.budget + 100:
             raise TooManySteps
         raise self.fault
