@@ -287,7 +287,10 @@ class ForgottenAwait(WorkflowError):
 
     def __init__(self, where: str) -> None:
         self.where = where
-        super().__init__(f"{where} makes a step and does not await it; a step begins when it is awaited")
+        super().__init__(
+            f"{where} makes a step that is not awaited: forgotten, or dropped by an error in the same expression; "
+            "a step begins when it is awaited"
+        )
 
 
 class StepBudgetExceeded(WorkflowError):

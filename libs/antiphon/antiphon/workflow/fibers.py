@@ -171,7 +171,7 @@ class Fiber(Step[T]):
             if found is None:
                 return
             step = found
-            instance.count()
+            instance.count(step.line)
             if self._interrupted(step):
                 continue
             step.begin(self)

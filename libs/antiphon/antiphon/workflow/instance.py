@@ -111,14 +111,14 @@ class Instance:
     def replaying(self) -> bool:
         return self.replayed is not None
 
-    def count(self) -> None:
-        """One more step in this turn (StepBudgetExceeded beyond the budget)."""
+    def count(self, where: Line | None = None) -> None:
+        """One more step in this turn, of this line or of the caller's (StepBudgetExceeded beyond the budget)."""
         self.steps += 1
         if self.steps > self.options.budget:
-            self._too_many()
+            self._too_many(where or line())
 
-    def _too_many(self) -> None:
-        self.fault = self.fault or StepBudgetExceeded(f"{self.options.budget:,} steps", line_text(line()))
+    def _too_many(self, where: Line) -> None:
+        self.fault = self.fault or StepBudgetExceeded(f"{self.options.budget:,} steps", line_text(where))
         if self.steps > self.options.budget + 100:
             raise TooManySteps
         raise self.fault

@@ -1,0 +1,502 @@
+"""Code that does not fit its history is found with the exact difference; what a workflow must not do, with its line."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from antiphon import Command, Retry, WorkflowContext, WorkflowError
+from antiphon.errors import (
+    ForeignAwaitable,
+    ForgottenAwait,
+    HistoryUnreadable,
+    NonDeterminism,
+    StepBudgetExceeded,
+    WorkflowRaised,
+)
+from antiphon.testing.portraits import portrait
+from antiphon.testing.watchdog import watched
+from antiphon.workflow import turns
+from antiphon.workflow.instance import Instance
+from antiphon.workflow.kernel import advance, close_instance, rebuild
+from tests.workflow.messages import (
+    AssessVehicle,
+    BookVisit,
+    CancelVisit,
+    CustomerAgreed,
+    MaintainVehicle,
+    MaintenanceDecided,
+    NoteVisit,
+    VisitBooked,
+)
+from tests.workflow.plain import IDENTITY, OPTIONS, Fed, Flow, registered
+
+BOOKED = VisitBooked(centre="north")
+NO_ACTIONS: dict[str, str] = {}
+DONE = MaintenanceDecided(action="done")
+
+
+def book(vehicle: str = "v1") -> BookVisit:
+    return BookVisit(vehicle_id=vehicle)
+
+
+def line_of(fn: Flow, after: int) -> str:
+    """The place `after` lines below the `async def`."""
+    code = fn.__code__
+    return f"{__file__}:{code.co_firstlineno + after} in {code.co_qualname}"
+
+
+async def original(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.call(book())
+    await ctx.gather(ctx.call(book("v2")), ctx.sleep("1h"))
+    return DONE
+
+
+@pytest.fixture
+def history() -> Fed:
+    """Two turns of `original`."""
+    fed = Fed(original)
+    fed.start()
+    fed.reply(2.0, 1, BOOKED)
+    return fed
+
+
+async def other_type(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.call(book())
+    await ctx.gather(ctx.call(NoteVisit(vehicle_id="v2")), ctx.sleep("1h"))
+    return DONE
+
+
+async def other_payload(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.call(book())
+    await ctx.gather(ctx.call(book("v3")), ctx.sleep("1h"))
+    return DONE
+
+
+async def other_order(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.call(book())
+    await ctx.gather(ctx.sleep("1h"), ctx.call(book("v2")))
+    return DONE
+
+
+async def one_more(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.call(book())
+    ctx.set_status("booked")
+    await ctx.gather(ctx.call(book("v2")), ctx.sleep("1h"))
+    return DONE
+
+
+async def one_less(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.call(book())
+    await ctx.call(book("v2"))
+    return DONE
+
+
+async def earlier_end(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.call(book())
+    return DONE
+
+
+@pytest.mark.parametrize(
+    ("code", "recorded", "made", "where"),
+    [
+        (other_type, "call antiphon.scheduling.BookVisit", "call antiphon.scheduling.NoteVisit", 2),
+        (other_payload, "call antiphon.scheduling.BookVisit #", "call antiphon.scheduling.BookVisit #", 2),
+        (other_order, "call antiphon.scheduling.BookVisit", "timer", 2),
+        (one_more, "call antiphon.scheduling.BookVisit", "status booked", 2),
+        (one_less, "timer", None, 2),
+        (earlier_end, "call antiphon.scheduling.BookVisit", "return antiphon.maintenance.MaintenanceDecided", 0),
+    ],
+)
+def test_a_difference_names_the_turn_what_was_what_is_and_the_line(
+    history: Fed, code: Flow, recorded: str, made: str | None, where: int
+) -> None:
+    with pytest.raises(NonDeterminism) as found:
+        history.rebuilt_by(code)
+    error = found.value
+    assert (error.instance, error.turn) == ("i1/1", 2)
+    assert error.recorded is not None
+    assert error.recorded.startswith(recorded)
+    assert error.recorded != error.made
+    assert (error.made or "").startswith(made or "")
+    assert (error.made is None) == (made is None)
+    assert error.where == line_of(code, where)
+    assert error.where in str(error)
+
+
+def test_the_same_code_leads_to_the_same_instance(history: Fed) -> None:
+    assert portrait(history.rebuilt_by(original)) == portrait(history.instance)
+
+
+async def longer_sleep(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.call(book(), timeout="5s", retry=Retry())
+    await ctx.gather(ctx.call(BookVisit(vehicle_id="v2")), ctx.sleep("2h"))
+    return DONE
+
+
+def test_a_changed_duration_is_no_difference(history: Fed) -> None:
+    history.rebuilt_by(longer_sleep)
+
+
+class CheckTyres(Command, service="scheduling"):
+    vehicle_id: str
+
+
+class CheckTyresWider(Command, service="scheduling"):
+    vehicle_id: str
+    pressure: float = 2.5
+
+
+CheckTyresWider.__name__ = "CheckTyres"
+
+
+async def checks(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.call(CheckTyres(vehicle_id="v1"))
+    return DONE
+
+
+async def checks_wider(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.call(CheckTyresWider(vehicle_id="v1"))
+    return DONE
+
+
+async def checks_pressure(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.call(CheckTyresWider(vehicle_id="v1", pressure=2.6))
+    return DONE
+
+
+def test_a_field_that_is_added_with_a_default_is_no_difference_until_it_is_set() -> None:
+    fed = Fed(checks)
+    fed.start()
+    fed.rebuilt_by(checks_wider)
+    with pytest.raises(NonDeterminism):
+        fed.rebuilt_by(checks_pressure)
+
+
+async def uses_chance(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.call(book(str(random.random())))
+    return DONE
+
+
+def test_what_differs_from_one_time_to_the_next_is_found() -> None:
+    fed = Fed(uses_chance)
+    fed.start()
+    with pytest.raises(NonDeterminism) as found:
+        fed.rebuilt_by(uses_chance)
+    assert found.value.where == line_of(uses_chance, 1)
+
+
+def test_a_record_that_was_not_there_is_found() -> None:
+    async def flow(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        await ctx.call(book())
+        return DONE
+
+    async def now_recording(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        try:
+            ctx.record(lambda: 1)
+        except Exception:
+            ctx.set_status("hidden")
+        await ctx.call(book())
+        return DONE
+
+    fed = Fed(flow)
+    fed.start()
+    with pytest.raises(NonDeterminism, match="the history has nothing more, the code did record"):
+        fed.rebuilt_by(now_recording)
+
+
+def test_an_answer_that_the_code_does_not_wait_for_is_a_difference(history: Fed) -> None:
+    history.reply(3.0, 2, BOOKED)
+    broken = [history.records[0], history.records[2]]
+    with pytest.raises(HistoryUnreadable, match="turn 3 of version 1 where turn 2"):
+        rebuild(registered(original), IDENTITY, OPTIONS, broken)
+    with pytest.raises(HistoryUnreadable, match="version 1 where turn 1 of version 2"):
+        rebuild(registered(original, 2), IDENTITY, OPTIONS, history.records)
+
+
+# changes that are guarded
+
+
+async def before_change(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.call(book())
+    await ctx.call(book("v2"))
+    return DONE
+
+
+async def with_change(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.call(book())
+    if ctx.version("note first", 1, 2) == 2:
+        await ctx.call(NoteVisit(vehicle_id="v1"))
+    await ctx.call(book("v2"))
+    if ctx.version("note first", 1, 2) == 2:
+        ctx.send(CancelVisit(vehicle_id="v1"))
+    return DONE
+
+
+async def change_dropped(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.call(book())
+    ctx.version("note first", 2, 3)
+    await ctx.call(NoteVisit(vehicle_id="v1"))
+    await ctx.call(book("v2"))
+    ctx.send(CancelVisit(vehicle_id="v1"))
+    return DONE
+
+
+async def guard_removed(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.call(book())
+    await ctx.call(NoteVisit(vehicle_id="v1"))
+    await ctx.call(book("v2"))
+    ctx.send(CancelVisit(vehicle_id="v1"))
+    return DONE
+
+
+def test_a_history_from_before_a_change_takes_the_old_branch_to_its_end() -> None:
+    fed = Fed(before_change)
+    fed.start()
+    fed.reply(2.0, 1, BOOKED)
+    instance = fed.rebuilt_by(with_change)
+    turn = turns_after(instance, 2, BOOKED)
+    assert turn.commands == ()
+    assert turn.outcome is not None
+
+
+def turns_after(instance: Instance, number: int, message: VisitBooked) -> turns.Turn:
+    return advance(instance, turns.reply(9.0, number, message.model_dump_json().encode()))
+
+
+def test_an_instance_that_has_not_come_to_the_change_takes_the_new_branch() -> None:
+    fed = Fed(before_change)
+    fed.start()
+    turn = turns_after(fed.rebuilt_by(with_change), 1, BOOKED)
+    assert [type(request.command) for request in turn.commands] == [NoteVisit]
+
+
+def test_a_branch_that_was_taken_is_kept_and_its_guard_can_go_when_no_old_history_is_left() -> None:
+    fed = Fed(with_change)
+    fed.start()
+    fed.reply(2.0, 1, BOOKED)
+    fed.reply(3.0, 2)
+    for code in (with_change, change_dropped, guard_removed):
+        assert len(fed.rebuilt_by(code).waiting) == 1
+    old = Fed(before_change)
+    old.start()
+    old.reply(2.0, 1, BOOKED)
+    with pytest.raises(NonDeterminism, match="NoteVisit"):
+        old.rebuilt_by(change_dropped)
+
+
+async def supports_only_1(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.call(book())
+    ctx.version("note first", 1, 1)
+    await ctx.call(book("v2"))
+    return DONE
+
+
+def test_a_branch_that_the_code_no_longer_has_is_named() -> None:
+    fed = Fed(with_change)
+    fed.start()
+    fed.reply(2.0, 1, BOOKED)
+    with pytest.raises(NonDeterminism, match=r"version 2 of 'note first', the code did ctx.version with 1 to 1"):
+        fed.rebuilt_by(supports_only_1)
+
+
+# what a workflow must not do
+
+
+async def sleeps_by_asyncio(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await asyncio.sleep(0)
+    return DONE
+
+
+async def needs_a_loop(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await asyncio.sleep(1)
+    return DONE
+
+
+async def sleeps_in_a_gather(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.gather(ctx.call(book()), asyncio.sleep(0))
+    return DONE
+
+
+@pytest.mark.parametrize(("flow", "after"), [(sleeps_by_asyncio, 1), (needs_a_loop, 1)])
+def test_a_foreign_awaitable_is_an_error_that_names_the_line(flow: Flow, after: int) -> None:
+    with pytest.raises(ForeignAwaitable) as found:
+        Fed(flow).start()
+    assert line_of(flow, after) in str(found.value)
+
+
+def test_a_foreign_coroutine_in_a_scope_is_found_too() -> None:
+    with pytest.raises(ForeignAwaitable, match=r"tasks\.py:\d+ in (sleep|__sleep0) awaits"):
+        Fed(sleeps_in_a_gather).start()
+
+
+async def test_a_foreign_awaitable_is_found_where_an_event_loop_runs() -> None:
+    with pytest.raises(ForeignAwaitable, match="awaits Future"):
+        Fed(needs_a_loop).start()
+
+
+async def forgets(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    ctx.call(book())  # type: ignore[unused-coroutine]
+    await ctx.sleep("30d")
+    return DONE
+
+
+async def forgets_what_it_holds(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    await ctx.sleep("1s")
+    held.append(ctx.gather(ctx.call(book()), ctx.sleep("1s")))
+    return DONE
+
+
+held: list[object] = []
+
+
+def test_a_forgotten_await_is_an_error_that_names_the_line_in_its_own_turn() -> None:
+    with pytest.raises(ForgottenAwait) as found:
+        Fed(forgets).start()
+    assert found.value.where == line_of(forgets, 1)
+
+
+def test_a_step_that_is_never_awaited_is_found_at_the_end() -> None:
+    fed = Fed(forgets_what_it_holds)
+    fed.start()
+    with pytest.raises(ForgottenAwait) as found:
+        fed.feed(turns.timer(9.0, 1))
+    assert found.value.where == line_of(forgets_what_it_holds, 2)
+    held.clear()
+
+
+def test_awaiting_a_step_twice_is_an_error_that_names_its_line() -> None:
+    async def twice(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        step = ctx.sleep("1s")
+        await ctx.gather(step)
+        await step
+        return DONE
+
+    fed = Fed(twice)
+    fed.start()
+    with pytest.raises(WorkflowError, match="awaited a second time") as found:
+        fed.feed(turns.timer(9.0, 1))
+    assert line_of(twice, 1) in str(found.value)
+
+
+async def sends_for_ever(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    while True:
+        ctx.send(book())
+
+
+async def catches_everything(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    while True:
+        try:
+            ctx.now()
+        except Exception:
+            continue
+
+
+async def awaits_nothing(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+    while True:
+        await ctx.gather()
+
+
+@pytest.mark.parametrize(("flow", "after"), [(sends_for_ever, 2), (catches_everything, 3), (awaits_nothing, 2)])
+def test_a_loop_that_never_waits_is_ended_by_its_budget_and_its_line_is_named(flow: Flow, after: int) -> None:
+    with pytest.raises(StepBudgetExceeded, match="more than 500 steps") as found:
+        Fed(flow).start()
+    assert found.value.where == line_of(flow, after)
+
+
+def test_a_loop_without_a_step_is_ended_by_the_watchdog_and_its_line_is_named() -> None:
+    async def spins(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        turns_made = 0
+        while True:
+            turns_made += 1
+
+    with pytest.raises(StepBudgetExceeded, match=r"test_determinism\.py:\d+ in .*spins"), watched(0.2):
+        Fed(spins).start()
+
+
+def test_a_bug_parks_the_instance_at_its_line_and_the_mended_code_goes_on() -> None:
+    async def buggy(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        await ctx.call(book())
+        return MaintenanceDecided(action=NO_ACTIONS["missing"])
+
+    async def mended(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        await ctx.call(book())
+        return DONE
+
+    fed = Fed(buggy)
+    fed.start()
+    with pytest.raises(WorkflowRaised) as found:
+        fed.reply(2.0, 1, BOOKED)
+    assert str(found.value) == f"{line_of(buggy, 2)} raised KeyError: 'missing'"
+    with pytest.raises(WorkflowError, match="rebuild it"):
+        fed.reply(2.0, 1, BOOKED)
+    outcome = turns_after(fed.rebuilt_by(mended), 1, BOOKED).outcome
+    assert outcome is not None
+    assert outcome.value == DONE
+
+
+def test_an_answer_of_the_wrong_type_is_a_bug() -> None:
+    async def wrong(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        return BOOKED  # type: ignore[return-value]
+
+    with pytest.raises(WorkflowError, match=r"returned VisitBooked.* it declares MaintenanceDecided"):
+        Fed(wrong).start()
+
+
+def test_a_payload_that_cannot_be_read_changes_nothing() -> None:
+    fed = Fed(original)
+    fed.start()
+    before = portrait(fed.instance)
+    with pytest.raises(ValueError, match="validation error"):
+        fed.feed(turns.reply(2.0, 1, b'{"centre": 7}'))
+    assert portrait(fed.instance) == {**before, "now": 2.0}
+    fed.reply(2.0, 1, BOOKED)
+
+
+def test_a_signal_for_an_instance_that_has_ended_is_late() -> None:
+    async def flow(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        return DONE
+
+    fed = Fed(flow)
+    assert fed.start().outcome is not None
+    agreed = CustomerAgreed(customer="c").model_dump_json().encode()
+    assert fed.feed(turns.signal(2.0, CustomerAgreed.type_name(), agreed)).late
+    assert fed.feed(turns.cancel(2.0, "too late")).late
+
+
+def test_closing_an_instance_runs_its_clean_up_code_and_nothing_leaves() -> None:
+    ran = []
+
+    async def inner(ctx: WorkflowContext) -> None:
+        try:
+            await ctx.call(book())
+        finally:
+            ran.append("inner")
+            await ctx.shield(ctx.call(AssessVehicle(vehicle_id="v1")))
+
+    async def flow(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        try:
+            await ctx.gather(inner(ctx), ctx.sleep("1h"))
+        finally:
+            ran.append("outer")
+        return DONE
+
+    fed = Fed(flow)
+    fed.start()
+    close_instance(fed.instance)
+    assert sorted(ran) == ["inner", "outer"]
+    with pytest.raises(WorkflowError, match="taken out of memory"):
+        fed.feed(turns.timer(9.0, 1))
+
+
+def test_a_recorded_value_that_takes_long_is_told() -> None:
+    ticks = iter([0.0, 0.25])
+    options = turns.KernelOptions(OPTIONS.decode, stopwatch=lambda: next(ticks))
+
+    async def flow(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        ctx.record(lambda: 1)
+        return DONE
+
+    assert Fed(flow, options).start().slow == ((line_of(flow, 1), 0.25),)
