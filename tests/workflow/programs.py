@@ -57,6 +57,8 @@ def _inner(chance: Random, depth: int, size: int) -> Node:
         children = tuple(Node(chance.choice(["call", "sleep"]), chance.randint(1, 50)) for _ in range(size))
     else:
         children = tuple(_tree(chance, depth - 1) for _ in range(size))
+    if kind in ("seq", "try", "limit") and chance.random() < 0.4:
+        children = (Node("undo", 1), *children)
     if kind == "race":  # two that end at once are a tie
         slowed = Node("sleep", chance.randint(1, 50))
         children = tuple(Node("seq", 1, (child, slowed)) if _instant(child) else child for child in children)

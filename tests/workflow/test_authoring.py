@@ -293,6 +293,22 @@ def test_a_cancelled_workflow_is_told_where_it_waits_and_may_clean_up_under_a_sh
     assert (rehearsal.cancelled, rehearsal.now) == ([book()], BEGIN + 3600)
 
 
+def test_a_shielded_step_of_a_scope_goes_on_and_the_scope_ends_with_it(app: App) -> None:
+    @app.workflow()
+    async def flow(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        try:
+            await ctx.gather(ctx.call(book()), ctx.shield(ctx.call(assess())))
+        except CommandFailed as failed:
+            return decided(failed)
+        return decided("never")
+
+    rehearsal = Rehearsal(app)
+    rehearsal.answer(BookVisit, REFUSED, after="1s")
+    rehearsal.answer(AssessVehicle, RISKY, after="1h")
+    assert rehearsal.run(VEHICLE) == decided("no room")
+    assert (rehearsal.cancelled, rehearsal.now) == ([], BEGIN + 3600)
+
+
 def test_a_cancel_reaches_every_fiber_and_the_workflow_ends_when_all_have_ended(app: App) -> None:
     async def slowly(ctx: WorkflowContext, centre: str) -> str:
         try:

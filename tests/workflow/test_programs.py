@@ -28,7 +28,7 @@ from tests.workflow.programs import SIGNALS, Node, nodes, perform, plain, progra
 from tests.workflow.right_answers import NEVER, End, Tie, answer
 
 PROGRAMS = settings(
-    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+    deadline=None, max_examples=100, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )
 
 
