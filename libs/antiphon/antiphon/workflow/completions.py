@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from antiphon.errors import WorkflowCancelled
-from antiphon.workflow.fibers import Fiber, Phase, Step
+from antiphon.workflow.fibers import DONE, Fiber, Step
 from antiphon.workflow.instance import Instance
 from antiphon.workflow.scopes import AnyStep, adopt
 
@@ -44,7 +44,7 @@ class Completions(AsyncIterator[tuple[int, Any]]):
 
     @property
     def running(self) -> bool:
-        return self._begun and any(step.phase is not Phase.DONE for step in self._steps)
+        return self._begun and any(step.phase is not DONE for step in self._steps)
 
     def _begin(self) -> None:
         self._begun = True
@@ -79,7 +79,7 @@ class Completions(AsyncIterator[tuple[int, Any]]):
 
     def end_by(self, ended: Callable[[], None]) -> None:
         for step in self._steps:
-            if step.phase is not Phase.DONE:
+            if step.phase is not DONE:
                 step.cancel("the fiber that began it has ended")
         self._ended = ended
         ended()

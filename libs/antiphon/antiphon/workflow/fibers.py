@@ -26,6 +26,9 @@ class Phase(IntEnum):
     DONE = 2
 
 
+NEW, BEGUN, DONE = Phase  # looking one up in its class costs a tenth of a microsecond, of which a turn has ten
+
+
 class Parent(Protocol):
     """Who is told of a step's end."""
 
@@ -39,11 +42,12 @@ class Step(Coroutine[Any, Any, T]):
     shielded = False  # whether it goes on when the fiber that awaits it is cancelled
 
     def __init__(self, instance: Instance) -> None:
+        self.phase: Phase = DONE  # until it is one, so that nobody looks for its await
         instance.count()
         self.instance = instance
         self.line: Line = line()
         self.parent: Parent | None = None
-        self.phase = Phase.NEW
+        self.phase = NEW
         self.value: Any = None
         self.error: BaseException | None = None
         instance.unawaited[id(self)] = self.line
@@ -63,24 +67,24 @@ class Step(Coroutine[Any, Any, T]):
 
     def begin(self, parent: Parent | None) -> None:
         """Start on behalf of `parent` (None: nobody is told)."""
-        if self.phase is not Phase.NEW:
+        if self.phase is not NEW:
             raise WorkflowError(f"the step that {line_text(self.line)} made is awaited a second time; make another one")
-        self.phase = Phase.BEGUN
+        self.phase = BEGUN
         self.parent = parent
         del self.instance.unawaited[id(self)]
         self.start()
 
     def drop(self) -> None:
         """It shall never begin."""
-        if self.phase is Phase.NEW:
-            self.phase = Phase.DONE
+        if self.phase is NEW:
+            self.phase = DONE
             self.instance.unawaited.pop(id(self), None)
 
     def finish(self, value: Any = None, error: BaseException | None = None) -> None:
         """Its end; a second one changes nothing."""
-        if self.phase is Phase.DONE:
+        if self.phase is DONE:
             return
-        self.phase, self.value, self.error = Phase.DONE, value, error
+        self.phase, self.value, self.error = DONE, value, error
         parent, self.parent = self.parent, None
         if parent is not None:
             parent.child_done(self)
@@ -89,7 +93,7 @@ class Step(Coroutine[Any, Any, T]):
         return (yield self)  # type: ignore[no-any-return]
 
     def __del__(self) -> None:
-        if getattr(self, "phase", Phase.DONE) is Phase.NEW:
+        if self.phase is NEW:
             found = self.instance.unawaited.pop(id(self), None)
             if found is not None:
                 self.instance.forgotten.append(found)
@@ -139,7 +143,7 @@ class Fiber(Step[T]):
         return next((limit.reason for limit in self.limits if limit.reason is not None), None)
 
     def cancel(self, reason: str) -> None:
-        if self.cancelled is None and self.phase is not Phase.DONE:
+        if self.cancelled is None and self.phase is not DONE:
             self.cancelled = reason
             self.poke(reason)
 
@@ -175,7 +179,7 @@ class Fiber(Step[T]):
             if self._interrupted(step):
                 continue
             step.begin(self)
-            if step.phase is not Phase.DONE:
+            if step.phase is not DONE:
                 self.awaited = step
                 return
 

@@ -72,8 +72,11 @@ class Kept(NamedTuple):
     versions: dict[str, int]
 
 
+NOTHING_KEPT = Kept([], {})
+
+
 class TurnRecord(NamedTuple):
-    """A record taken apart; `decisions` and `kept` are bytes still."""
+    """A record taken apart; `decisions`, `kept` and `waits` are bytes still."""
 
     turn: int
     version: int
@@ -82,8 +85,13 @@ class TurnRecord(NamedTuple):
     decisions: bytes
     kept: bytes
     due: Due | None
-    waiting: tuple[int, ...]
     waiting_count: int
+    waits: bytes
+
+    @property
+    def waiting(self) -> tuple[int, ...]:
+        """The numbers that are waited for, in order; the lowest 256 of them."""
+        return tuple(number for (number,) in _U32.iter_unpack(self.waits))
 
     def decided(self) -> list[Decision]:
         """The turn's decisions."""
@@ -135,7 +143,7 @@ def kept_bytes(values: list[bytes], versions: dict[str, int]) -> bytes:
 
 def read_kept(found: bytes) -> Kept:
     """What `kept_bytes` wrote."""
-    return Kept(*from_json(found)) if found else Kept([], {})
+    return Kept(*from_json(found)) if found else NOTHING_KEPT
 
 
 def write(
@@ -186,10 +194,10 @@ def _read_1(record: bytes) -> TurnRecord:
     if len(record) != end + _U32.size * min(count, SHOWN):
         raise ValueError(f"it has {len(record)} bytes where its frame says {end + _U32.size * min(count, SHOWN)}")
     name = record[_FRAME.size : payload].decode() if name_size else ""
-    told = Input(_KINDS[kind], at, number, name, record[payload:about], record[about:decisions])
-    waiting = tuple(place for (place,) in _U32.iter_unpack(record[end:])) if count else ()
+    about_bytes = record[about:decisions] if about_size else b""
+    told = Input(_KINDS[kind], at, number, name, record[payload:about], about_bytes)
     due = Due(due_at, due_number) if due_at else None
-    return TurnRecord(turn, version, told, first, record[decisions:kept], record[kept:end], due, waiting, count)
+    return TurnRecord(turn, version, told, first, record[decisions:kept], record[kept:end], due, count, record[end:])
 
 
 _KINDS: dict[int, InputKind] = {int(kind): kind for kind in InputKind}

@@ -90,16 +90,21 @@ class Instance:
         self.failing: Outcome | None = None  # how it ends, when its compensations have ended
         self.replayed: Kept | None = None  # what the history kept of this turn, while it is fed again
         self.begin_turn(0.0)
+        self.clear_outputs()
 
     def begin_turn(self, at: float) -> None:
-        """Forget the outputs of the last turn; time never goes back."""
-        self.now = max(self.now, at)
+        """Forget the decisions of the last turn; time never goes back."""
+        if at > self.now:
+            self.now = at
         self.steps = 0
         self.first = self.number + 1
         self.decisions: list[bytes] = []
         self.lines: list[Line] = []
         self.values: list[bytes] = []
         self.taken: dict[str, int] = {}
+
+    def clear_outputs(self) -> None:
+        """Forget what the last turn has handed out."""
         self.commands: list[CommandRequest] = []
         self.events: list[EventRequest] = []
         self.cancels: list[CancelRequest] = []
@@ -144,7 +149,8 @@ class Instance:
     def forget(self, number: int) -> None:
         """Nobody waits under this number any more."""
         self.waiting.pop(number, None)
-        self.dues.pop(number, None)
+        if self.dues:
+            self.dues.pop(number, None)
 
     def next_due(self) -> Due | None:
         """The earliest time that somebody waits for."""

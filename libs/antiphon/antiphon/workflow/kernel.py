@@ -14,13 +14,14 @@ from typing import Any
 from antiphon.errors import HistoryUnreadable, WorkflowError
 from antiphon.workflow.conclusion import conclude
 from antiphon.workflow.context import KernelContext
-from antiphon.workflow.fibers import Fiber, Phase, Step, close
+from antiphon.workflow.fibers import DONE, Fiber, Step, close
 from antiphon.workflow.history import Decision, TurnRecord, kept_bytes, read, read_decisions, read_kept, write
 from antiphon.workflow.instance import Identity, Instance
 from antiphon.workflow.lines import line_text
 from antiphon.workflow.turns import Definition, Ending, Input, InputKind, KernelOptions, Turn
-from antiphon.workflow.waits import AskPerson, Call, LocalStep, Signal
+from antiphon.workflow.waits import Answered
 
+START, REPLY, FAILURE, TIMER, SIGNAL, CANCEL = InputKind
 DEADLINE = 0  # the number of the workflow's own time limit
 
 
@@ -39,6 +40,7 @@ def advance(instance: Instance, told: Input) -> Turn:
     if instance.spoiled is not None:
         raise WorkflowError(f"instance {instance.identity.id} cannot go on in memory ({instance.spoiled}); rebuild it")
     instance.begin_turn(told.at)
+    instance.clear_outputs()
     if not _expected(instance, told):
         return Turn(instance.turn, None, due=instance.next_due())
     status = instance.status
@@ -49,7 +51,7 @@ def advance(instance: Instance, told: Input) -> Turn:
     record = write(
         instance.turn,
         instance.definition.version,
-        told._replace(at=instance.now),
+        told if told.at == instance.now else told._replace(at=instance.now),
         instance.first,
         b"".join(instance.decisions),
         kept_bytes(instance.values, instance.taken),
@@ -107,7 +109,7 @@ def close_instance(instance: Instance) -> None:
     instance.spoiled = "it was taken out of memory"
     pending = [instance.root, *(getattr(who, "parent", None) for who in instance.waiting.values()), *instance.ready]
     for fiber in pending:
-        if isinstance(fiber, Fiber) and fiber.phase is not Phase.DONE:
+        if isinstance(fiber, Fiber) and fiber.phase is not DONE:
             close(fiber)
     instance.waiting.clear()
 
@@ -124,30 +126,25 @@ def standing(instance: Instance) -> list[str]:
 def _expected(instance: Instance, told: Input) -> bool:
     """Whether anything waits for this input."""
     kind = told.kind
-    if kind is InputKind.START:
+    if kind is REPLY or kind is FAILURE:
+        return isinstance(instance.waiting.get(told.number), Answered)
+    if kind is START:
         return instance.root is None
     if instance.root is None or instance.outcome is not None:
         return False
-    if kind is InputKind.SIGNAL or kind is InputKind.CANCEL:
-        return True
-    if kind is InputKind.TIMER:
-        return told.number in instance.dues
-    return isinstance(instance.waiting.get(told.number), Call | LocalStep | AskPerson)
+    return told.number in instance.dues if kind is TIMER else True
 
 
 def _prepare(instance: Instance, told: Input) -> Any:
     """The input's payload as a value; what raises here has changed nothing."""
     kind = told.kind
-    if kind is InputKind.REPLY:
-        who = instance.waiting[told.number]
-        assert isinstance(who, Call | LocalStep | AskPerson)
-        return who.prepare(told.payload)
-    if kind is InputKind.START:
+    if kind is REPLY:
+        answered: Any = instance.waiting[told.number]
+        return answered.prepare(told.payload)
+    if kind is START:
         return instance.options.decode(told.payload, instance.definition.message)
-    if kind is InputKind.SIGNAL and told.name in instance.listening:
-        who = instance.listening[told.name][0]
-        assert isinstance(who, Signal)
-        return who.prepare(told.payload)
+    if kind is SIGNAL and told.name in instance.listening:
+        return instance.listening[told.name][0].prepare(told.payload)
     return None
 
 
@@ -155,7 +152,7 @@ def _take(instance: Instance, told: Input, value: Any) -> None:
     try:
         _deliver(instance, told, value)
         instance.run()
-        while instance.outcome is None and instance.root.phase is Phase.DONE:
+        while instance.outcome is None and instance.root.phase is DONE:
             conclude(instance)
             instance.run()
     except BaseException as error:
@@ -165,15 +162,15 @@ def _take(instance: Instance, told: Input, value: Any) -> None:
 
 def _deliver(instance: Instance, told: Input, value: Any) -> None:
     kind, number = told.kind, told.number
-    if kind is InputKind.REPLY:
+    if kind is REPLY:
         instance.waiting[number].replied(value)  # type: ignore[attr-defined]
-    elif kind is InputKind.TIMER:
+    elif kind is TIMER:
         instance.waiting[number].fired()
-    elif kind is InputKind.FAILURE:
+    elif kind is FAILURE:
         instance.waiting[number].failed(told.payload)  # type: ignore[attr-defined]
-    elif kind is InputKind.SIGNAL:
+    elif kind is SIGNAL:
         _signal(instance, told, value)
-    elif kind is InputKind.CANCEL:
+    elif kind is CANCEL:
         instance.stop(Ending.CANCELLED, told.name)
     else:
         _start(instance, told, value)

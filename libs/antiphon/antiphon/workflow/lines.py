@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from types import CodeType, TracebackType
 from typing import Any
 
@@ -16,9 +17,14 @@ _HERE = __file__.rpartition("lines.py")[0]
 def line() -> Line:
     """The nearest caller outside of this package."""
     frame = sys._getframe(2)
-    while frame.f_code.co_filename.startswith(_HERE) and frame.f_back is not None:
+    while _is_ours(frame.f_code.co_filename) and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
+
+
+@lru_cache(maxsize=4096)
+def _is_ours(file: str) -> bool:
+    return file.startswith(_HERE)
 
 
 def line_text(found: Line) -> str:

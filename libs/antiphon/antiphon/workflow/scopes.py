@@ -8,7 +8,7 @@ from typing import Any
 
 from antiphon.context import Late
 from antiphon.errors import WorkflowCancelled, WorkflowTimeout
-from antiphon.workflow.fibers import Fiber, Phase, Step
+from antiphon.workflow.fibers import BEGUN, DONE, NEW, Fiber, Step
 from antiphon.workflow.history import DecisionKind, stem
 from antiphon.workflow.instance import Instance
 from antiphon.workflow.lines import line
@@ -59,7 +59,7 @@ class Scope(Step[Any]):
             self._finished()
 
     def drop(self) -> None:
-        if self.phase is Phase.NEW:
+        if self.phase is NEW:
             super().drop()
             for step in self.steps:
                 step.drop()
@@ -79,7 +79,7 @@ class Scope(Step[Any]):
         if self._number is not None:
             self.instance.forget(self._number)
         for step in self.steps:
-            if step.phase is Phase.BEGUN:
+            if step.phase is BEGUN:
                 step.cancel(reason)
         if not self._left:
             self._finished()
@@ -101,7 +101,7 @@ class Scope(Step[Any]):
         raise NotImplementedError
 
     def _finished(self) -> None:
-        if self.phase is Phase.DONE or any(step.phase is not Phase.DONE for step in self.steps):
+        if self.phase is DONE or any(step.phase is not DONE for step in self.steps):
             return
         if self._number is not None:
             self.instance.forget(self._number)
@@ -156,7 +156,7 @@ class Shield(Step[Any]):
         self.step.begin(self)
 
     def drop(self) -> None:
-        if self.phase is Phase.NEW:
+        if self.phase is NEW:
             super().drop()
             self.step.drop()
 

@@ -175,8 +175,7 @@ class Outcome:
     uncompensated: tuple[Failure, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """What one input led to; `record` is None if nothing waited for it (it is late), and then there is nothing else.
 
     `due` is when the instance is to be told of a time next. `outcome` is None while it goes on.

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
 from antiphon.context import Approval
 from antiphon.errors import CommandFailed, StepFailed, WorkflowCancelled, WorkflowTimeout
-from antiphon.messages import Command, Event, Message
+from antiphon.messages import Answer, Command, Event, Message
 from antiphon.workflow.fibers import Step
 from antiphon.workflow.history import DecisionKind, digest, message_stem, stem
 from antiphon.workflow.instance import Instance
 from antiphon.workflow.turns import ApprovalRequest, CommandRequest, Failure, StepRequest
 from antiphon.workflow.values import Form
 
+_CALL = DecisionKind.CALL
 _TIMER = stem(DecisionKind.TIMER, "")
+
+
+@lru_cache(maxsize=4096)
+def _reply_type(command: type[Command[Any]]) -> type[Answer] | None:
+    return command.reply_type()
 
 
 class Wait(Step[Any]):
@@ -68,7 +75,13 @@ class Wait(Step[Any]):
         self.finish(error=WorkflowCancelled(reason))
 
 
-class Call(Wait):
+class Answered(Wait):
+    """Waits for a reply or a failure under its number."""
+
+    __slots__ = ()
+
+
+class Call(Answered):
     """Sends a command and waits for its answer."""
 
     __slots__ = ("command",)
@@ -84,13 +97,13 @@ class Call(Wait):
         instance, command = self.instance, self.command
         deadline = self.due
         due = None if deadline is None else deadline + instance.options.skew
-        self.enlist(message_stem(DecisionKind.CALL, type(command)), digest(command), due)
+        self.enlist(message_stem(_CALL, type(command)), digest(command), due)
         if instance.replayed is None:
             number = self.number
             instance.commands.append(CommandRequest(number, instance.derived(str(number)), command, True, deadline))
 
     def prepare(self, payload: bytes) -> Any:
-        expected = type(self.command).reply_type() if payload else None
+        expected = _reply_type(type(self.command)) if payload else None
         return None if expected is None else self.instance.options.decode(payload, expected)
 
     def fired(self) -> None:
@@ -176,7 +189,7 @@ class Signal(Wait):
             del listening[name]
 
 
-class LocalStep(Wait):
+class LocalStep(Answered):
     """Has the host run a function; what it returned is an input of its own."""
 
     __slots__ = ("fn", "form", "name")
@@ -205,7 +218,7 @@ class LocalStep(Wait):
         return StepFailed(self.name, why.message, error_class=why.error_class, retryable=why.retryable)
 
 
-class AskPerson(Wait):
+class AskPerson(Answered):
     """Waits for what a person decides."""
 
     __slots__ = ("proposal", "question", "role")
