@@ -178,9 +178,9 @@ def test_signals_are_taken_in_order_whether_they_come_before_or_after_they_are_w
         return decided(first.customer + second.customer)
 
     rehearsal = Rehearsal(app)
-    rehearsal.start(VEHICLE)
-    rehearsal.signal(CustomerAgreed(customer="a"))
+    rehearsal.signal(CustomerAgreed(customer="a"))  # at the time of the start, and after it
     rehearsal.signal(CustomerAgreed(customer="b"), after="2m")
+    rehearsal.start(VEHICLE)
     assert rehearsal.finish() == decided("ab")
 
 

@@ -7,13 +7,14 @@ import random
 
 import pytest
 
-from antiphon import Command, Retry, WorkflowContext, WorkflowError
+from antiphon import Approval, Command, Retry, WorkflowContext, WorkflowError
 from antiphon.errors import (
     ForeignAwaitable,
     ForgottenAwait,
     HistoryUnreadable,
     NonDeterminism,
     StepBudgetExceeded,
+    UndecodableMessage,
     WorkflowRaised,
 )
 from antiphon.testing.portraits import portrait
@@ -21,6 +22,7 @@ from antiphon.testing.watchdog import watched
 from antiphon.workflow import turns
 from antiphon.workflow.instance import Instance
 from antiphon.workflow.kernel import advance, close_instance, rebuild
+from antiphon.workflow.outstanding import outstanding
 from tests.workflow.messages import (
     AssessVehicle,
     BookVisit,
@@ -358,6 +360,19 @@ def test_a_forgotten_await_is_an_error_that_names_the_line_in_its_own_turn() -> 
     assert found.value.where == line_of(forgets, 1)
 
 
+def test_forgotten_steps_that_hold_coroutines_are_found_alike() -> None:
+    async def inner(ctx: WorkflowContext) -> None:
+        await ctx.sleep("1s")
+
+    async def flow(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        ctx.gather(ctx.call(book(), retry=Retry("1s")), inner(ctx))  # type: ignore[unused-coroutine]
+        return DONE
+
+    with pytest.raises(ForgottenAwait) as found:
+        Fed(flow).start()
+    assert found.value.where == line_of(flow, 1)
+
+
 def test_a_step_that_is_never_awaited_is_found_at_the_end() -> None:
     fed = Fed(forgets_what_it_holds)
     fed.start()
@@ -453,6 +468,46 @@ def test_a_payload_that_cannot_be_read_changes_nothing() -> None:
         fed.feed(turns.reply(2.0, 1, b'{"centre": 7}'))
     assert portrait(fed.instance) == {**before, "now": 2.0}
     fed.reply(2.0, 1, BOOKED)
+
+
+def test_a_rebuilt_instance_asks_again_for_what_has_not_been_answered_under_the_same_ids() -> None:
+    async def flow(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        asking = ctx.approval("Go on?", timeout="1d")
+        await ctx.gather(ctx.call(book(), timeout="1h"), ctx.run("count", lambda: 3), asking, ctx.sleep("1m"))
+        return DONE
+
+    fed = Fed(flow)
+    turn = fed.start()
+    found = outstanding(fed.rebuilt_by(flow))
+    assert (found.commands, found.approvals, found.due) == (turn.commands, turn.approvals, turn.due)
+    (step,) = found.steps
+    assert (step.number, step.name, step.result(step.fn())) == (2, "count", b"3")
+    fed.reply(2.0, 1, BOOKED)
+    assert outstanding(fed.rebuilt_by(flow)).commands == ()
+    again = rebuild(fed.workflow, IDENTITY._replace(run=2), OPTIONS, fed.records[:1])
+    assert outstanding(again).commands[0].id != turn.commands[0].id
+
+
+def test_a_loop_over_completions_that_is_forgotten_is_found_at_the_end() -> None:
+    async def flow(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        ctx.as_completed(ctx.sleep("1s"))
+        return DONE
+
+    with pytest.raises(ForgottenAwait) as found:
+        Fed(flow).start()
+    assert found.value.where == line_of(flow, 1)
+
+
+def test_a_decision_that_cannot_be_read_changes_nothing() -> None:
+    async def flow(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        await ctx.approval("Go on?")
+        return DONE
+
+    fed = Fed(flow)
+    fed.start()
+    with pytest.raises(UndecodableMessage, match=r"about 'Go on\?' cannot be read"):
+        fed.feed(turns.reply(2.0, 1, b"[true]"))
+    assert fed.feed(turns.reply(2.0, 1, Approval(True, "ann").to_json())).outcome is not None
 
 
 def test_a_signal_for_an_instance_that_has_ended_is_late() -> None:

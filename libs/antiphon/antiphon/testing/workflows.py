@@ -43,6 +43,7 @@ from antiphon.workflow.turns import (
 
 Scripted = Answer | CommandFailed | None
 Script = Scripted | Callable[[Any], Scripted]
+BEFORE_ALL = -1  # of what happens at one time
 BEGIN = 1_800_000_000.0  # seconds since 1970: where the virtual clock begins
 
 
@@ -163,7 +164,7 @@ class Rehearsal:
         self._identity = Identity(self._identity.id, self._identity.run + 1)
         self._instance = open_instance(self._workflow, self._identity, self._options)
         self.histories.append([])
-        self._later(after, first)
+        heappush(self._inputs, (self.now + after, BEFORE_ALL, first))
 
     def _step(self, until: float) -> bool:
         """The next thing that happens, if it does by then; at the same time, what came goes before what is due."""

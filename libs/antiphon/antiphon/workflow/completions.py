@@ -9,6 +9,7 @@ from typing import Any
 from antiphon.errors import WorkflowCancelled
 from antiphon.workflow.fibers import DONE, Fiber, Step
 from antiphon.workflow.instance import Instance
+from antiphon.workflow.lines import line
 from antiphon.workflow.scopes import AnyStep, adopt
 
 
@@ -41,6 +42,7 @@ class Completions(AsyncIterator[tuple[int, Any]]):
         self._begun = False
         self._ended: Callable[[], None] | None = None
         self.wanted: _Next | None = None
+        instance.unawaited[id(self)] = line()
 
     @property
     def running(self) -> bool:
@@ -48,6 +50,7 @@ class Completions(AsyncIterator[tuple[int, Any]]):
 
     def _begin(self) -> None:
         self._begun = True
+        self.instance.unawaited.pop(id(self), None)
         fiber: Fiber[Any] = self.instance.current
         fiber.owned = [*(fiber.owned or ()), self]
         for step in self._steps:

@@ -120,13 +120,22 @@ class Fiber(Step[T]):
     __slots__ = ("awaited", "cancelled", "coroutine", "limits", "owned", "started")
 
     def __init__(self, instance: Instance, coroutine: Coroutine[Any, Any, T]) -> None:
-        super().__init__(instance)
+        try:
+            super().__init__(instance)
+        except BaseException:
+            coroutine.close()
+            raise
         self.coroutine = coroutine
         self.awaited: Step[Any] | None = None
         self.cancelled: str | None = None
         self.limits: list[Interrupt] | None = None
         self.owned: list[Owned] | None = None
         self.started = False
+
+    def __del__(self) -> None:
+        if self.phase is NEW:
+            super().__del__()
+            self.coroutine.close()
 
     def start(self) -> None:
         self.instance.ready.append(self)

@@ -25,7 +25,7 @@ FORMAT = 1
 SHOWN = 256  # numbers that are waited for, in clear; of more, these are the lowest
 
 # format, kind of input, workflow's version, turn, at, number of the input, number of the first decision,
-# due: when and which number (0: nothing is due), how many are waited for,
+# due: when (0: never) and which number, how many are waited for,
 # lengths: name, payload, about, decisions, kept
 _FRAME = Struct("<BBHIdIIdIIHIIII")
 _DECISION = Struct("<BH")

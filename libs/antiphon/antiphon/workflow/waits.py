@@ -9,7 +9,15 @@ from typing import Any
 from zlib import crc32
 
 from antiphon.context import Approval
-from antiphon.errors import CommandFailed, StepFailed, WorkflowCancelled, WorkflowTimeout
+from antiphon.errors import (
+    CommandFailed,
+    HistoryUnreadable,
+    MessageError,
+    StepFailed,
+    UndecodableMessage,
+    WorkflowCancelled,
+    WorkflowTimeout,
+)
 from antiphon.messages import Answer, Command, Event, Message
 from antiphon.workflow.fibers import Step
 from antiphon.workflow.history import DecisionKind, digest, message_stem, stem
@@ -155,7 +163,7 @@ class Signal(Wait):
         came = instance.signals.get(name)
         if came:
             instance.decide(message_stem(DecisionKind.SIGNAL, self.kind), 0, self.line)
-            value = self.prepare(came.popleft())
+            value = self._kept(came.popleft())
             if not came:
                 del instance.signals[name]
             self.finish(value)
@@ -165,6 +173,12 @@ class Signal(Wait):
 
     def prepare(self, payload: bytes) -> Any:
         return self.instance.options.decode(payload, self.kind)
+
+    def _kept(self, payload: bytes) -> Any:
+        try:
+            return self.prepare(payload)
+        except MessageError as error:
+            raise HistoryUnreadable(f"a {self.kind.__name__} that came before cannot be read: {error}") from error
 
     def replied(self, value: Any) -> None:
         self._leave()
@@ -248,4 +262,7 @@ class AskPerson(Answered):
         return ApprovalRequest(self.number, self.question, self.role, due, self.proposal)
 
     def prepare(self, payload: bytes) -> Any:
-        return Approval.from_json(payload, None if self.proposal is None else type(self.proposal))
+        try:
+            return Approval.from_json(payload, None if self.proposal is None else type(self.proposal))
+        except (TypeError, ValueError) as error:
+            raise UndecodableMessage(f"what was decided about {self.question!r} cannot be read: {error}") from error
