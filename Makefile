@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=          # what is compiled once is kept, rewritten assertions too
 
-.PHONY: demo test check check-unit check-rest static kafka bench long lock clean fmt
+.PHONY: demo test check check-unit check-rest static kafka bench simulate soak long lock clean fmt
 
 demo: .venv/ready                           # all services and the gateway in one process; KAFKA=1: on a real broker
 	$(BIN)/python -m services.demo $(if $(KAFKA),--kafka)
@@ -29,7 +29,15 @@ kafka:                                      # a broker in the foreground, on POR
 bench: .venv/bench-ready
 	$(BIN)/python -m tests.bench
 
+simulate: .venv/ready                       # SEEDS=1000 with faults at every boundary, or SEED=k alone with its story
+	$(BIN)/python -m antiphon.testing.simulation --seeds $(or $(SEEDS),1000) $(if $(SEED),--seed $(SEED))
+
+soak: .venv/ready                           # kills services and a broker for MINUTES (5), by SEED; build/soak.json
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))
+
 long: test
+	$(MAKE) --no-print-directory simulate SEEDS=10000
+	$(MAKE) --no-print-directory soak MINUTES=10
 
 fmt: .venv/ready
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from antiphon import Command, Event
+from antiphon.control import PROCESSORS
 from services.messages.tables import Name, Row, Step, Summary
 
 Cell = float | str | None
@@ -48,7 +49,7 @@ class DataProcessed(Event, family="processors"):
     processor: str | None = Field(default=None, description="the declared processor that did it, if one is declared")
 
 
-class ProcessData(Command[DataProcessed], service="processors"):
+class ProcessData(Command[DataProcessed], service=PROCESSORS):
     """Work on numbers: a plain list (`data`), rows by column name, or a CSV file below the folder of the service.
 
     An empty value, null or NaN is a missing one.
@@ -85,7 +86,7 @@ class InputValidated(Event, family="processors"):
     processor: str | None = Field(default=None, description="the declared processor that did it, if one is declared")
 
 
-class ValidateInput(Command[InputValidated], service="processors"):
+class ValidateInput(Command[InputValidated], service=PROCESSORS):
     """Check any JSON value against a JSON Schema (draft 2020-12, unless `$schema` says otherwise)."""
 
     data: JsonValue
@@ -168,7 +169,7 @@ class ContentAnalyzed(Event, family="processors"):
     simulated: bool = Field(description="whether word lists and patterns have stood in for a model")
 
 
-class AnalyzeContent(Command[ContentAnalyzed], service="processors"):
+class AnalyzeContent(Command[ContentAnalyzed], service=PROCESSORS):
     """Sentiment, topics and entities of an English text."""
 
     text: str = Field(min_length=1, max_length=200_000)
@@ -188,7 +189,7 @@ class DataTransformed(Event, family="processors"):
     processor: str | None = Field(default=None, description="the declared processor that did it, if one is declared")
 
 
-class TransformData(Command[DataTransformed], service="processors"):
+class TransformData(Command[DataTransformed], service=PROCESSORS):
     """Take a table through steps, one after another: rows, or a CSV file below the folder of the service.
 
     A column of a file whose every value is a number holds numbers, any other one text; an empty value is a missing one.
@@ -260,7 +261,7 @@ class ReportGenerated(Event, family="processors"):
     processor: str
 
 
-class GenerateReport(Command[ReportGenerated], service="processors"):
+class GenerateReport(Command[ReportGenerated], service=PROCESSORS):
     """Write the rows of a source as Markdown, HTML, CSV or JSON, grouped and drawn if that is asked for."""
 
     data_source: DataSource

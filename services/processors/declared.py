@@ -84,7 +84,7 @@ class DeclaredWork:
             yield chosen.name
 
     def _choose(self, kind: str, parameters: Mapping[str, JsonValue], ctx: Context) -> Processor:
-        return self._ready().choose(requirements(kind, parameters, priority=ctx.priority))
+        return self._ready().choose(requirements(kind, parameters, priority=ctx.priority, tenant=ctx.tenant or None))
 
     def _declared(self, kind: str, parameters: Mapping[str, JsonValue], ctx: Context) -> Processor | None:
         """One that does the work of a type which has a handler of its own; no model is made while there is none."""

@@ -15,8 +15,15 @@ from antiphon.broker import Outgoing
 from antiphon.codecs.avro import AvroCodec
 from antiphon.control import CommandTypeDeclared, PipelineSwitched, ProcessorDeclared
 from antiphon.declarations import Removed, written
-from antiphon.envelope import Origin, derived_id, headers, rfc3339
-from antiphon.lifecycle import CommandSettled, CommandStarted, SettledStatus
+from antiphon.envelope import JSON, Origin, derived_id, headers, rfc3339
+from antiphon.lifecycle import (
+    CancelRequested,
+    CommandSettled,
+    CommandStarted,
+    DeadLetter,
+    DeadLetterClosed,
+    SettledStatus,
+)
 from antiphon.status.projector import Projector, ProjectorOptions, ProjectorParts
 from antiphon.stores.schema import TABLES
 from antiphon.stores.sql import SqlStore
@@ -35,7 +42,7 @@ DECLARED = (
     PipelineSwitched(target="elsewhere", paused=True, by="ada", at=NOON),
     Removed("command-type/search_content"),
 )
-LATER: dict[int, SettledStatus] = {8: "cancelled", 9: "timed_out", 1: "failed"}
+LATER: dict[int, SettledStatus] = {8: "cancelled", 9: "timed_out", 1: "failed", 12: "failed"}
 
 
 class Mean(Reply):
@@ -85,11 +92,41 @@ class RichLog:
     def command(self, number: int, *values: float, **extra: str) -> Outgoing:
         return self.world.record(Compute(values=list(values)), ce_id=id_of(number), **extra)
 
-    def told(self, event: CommandStarted | CommandSettled) -> Outgoing:
+    def told(self, event: CommandStarted | CommandSettled | DeadLetterClosed) -> Outgoing:
         """On `lifecycle`, placed by the command's id, as another worker writes it."""
+        id_ = event.message_id if isinstance(event, DeadLetterClosed) else event.command_id
         found = headers("test", type(event).type_name(), derived_id(str(event)), self.world.clock.now(), Origin("c"))
         value = self.world.codec.encode(event)
-        return Outgoing(self.world.names.lifecycle, -1, event.command_id.encode(), value, found)
+        return Outgoing(self.world.names.lifecycle, -1, id_.encode(), value, found)
+
+    def letter(self, number: int) -> DeadLetter:
+        return next(found for found in self.world.dead_letters() if found.message_id == id_of(number))
+
+    def sent_back(self, number: int, *more: tuple[str, bytes]) -> Outgoing:
+        """A dead letter on its way back to its owner."""
+        letter = self.letter(number)
+        found = [(header.name, header.value) for header in letter.record_headers]
+        found += [("ce_handler", (letter.handler or "").encode()), ("ce_generation", b"1"), *more]
+        topic = self.world.names.commands("processors")
+        return Outgoing(topic, letter.partition, letter.record_key, letter.record_value, found)
+
+    def closed(self, number: int) -> DeadLetterClosed:
+        letter = self.letter(number)
+        return DeadLetterClosed(
+            message_id=letter.message_id,
+            service=letter.service,
+            handler=letter.handler,
+            generation=0,
+            outcome="redriven",
+            closed_at=self.now,
+        )
+
+    def cancel(self, number: int) -> Outgoing:
+        wanted = CancelRequested(
+            command_id=id_of(number), service="processors", reason="no longer wanted", requested_at=self.now
+        )
+        found = [("ce_type", CancelRequested.type_name().encode()), JSON]
+        return Outgoing(self.world.names.cancels, 0, None, wanted.model_dump_json().encode(), found)
 
     def first_half(self) -> None:
         world = self.world
@@ -110,7 +147,15 @@ class RichLog:
         for number, status in LATER.items():
             world.send(self.told(self.settled(number, status)))
         world.send(self.told(self.started(1, 9)), self.told(self.started(10, 2)))
+        world.send(self.cancel(8), self.cancel(11))
         world.turn(300)
+        self.redrives()
+
+    def redrives(self) -> None:
+        """Told by hand: what becomes of a row must not depend on who has written it."""
+        again = self.settled(2, "completed").model_copy(update={"generation": 1})
+        self.world.send(self.sent_back(2), self.told(again), self.told(self.closed(2)))
+        self.world.send(self.sent_back(5, ("ce_discard", b"1")))
 
     def started(self, number: int, attempt: int) -> CommandStarted:
         return CommandStarted(
@@ -220,7 +265,18 @@ def test_the_log_rebuilds_every_table_to_the_same_rows(database: str, request: p
     }
     assert statuses[id_of(1)] == "completed", "a later end of the same command changes nothing"
     assert statuses[id_of(99)] == "pending", "a promise is kept though the log says nothing of it"
-    assert {row["kind"] for row in before["command_history"]} == {"submitted", "started", "dead_lettered", "settled"}
+    assert {row["kind"] for row in before["command_history"]} == {
+        "submitted",
+        "started",
+        "cancel_requested",
+        "dead_lettered",
+        "settled",
+        "redriving",
+        "discarding",
+        "redriven",
+    }
+    assert statuses[id_of(2)] == "completed", "its redrive has"
+    assert {row["state"] for row in before["dead_letters"]} == {"open", "redriven", "discarding"}
     assert all(before[name] for name in before), "every table has rows"
     for name in before:
         assert after[name] == before[name], name

@@ -92,6 +92,14 @@ class TestSqliteStore(StoreContract):
 
         assert "USING COVERING INDEX ix_command_tags_name_value_command_id (name=? AND value=?)" in plan
 
+    @pytest.mark.parametrize("condition", ["1 = 1", "state = 'open'", "given_up_at <= 5 AND state = 'open'"])
+    def test_dead_letters_are_found_by_an_index_and_not_by_sorting(self, store: SqlStore, condition: str) -> None:
+        wanted = f"SELECT letter_id FROM dead_letters WHERE {condition} ORDER BY given_up_at, letter_id"
+        for order in ("", " DESC"):
+            plan = self.plan(store, wanted.replace(", letter_id", f"{order}, letter_id") + order)
+            assert "USING COVERING INDEX ix_dead_letters" in plan
+            assert "TEMP B-TREE" not in plan
+
     def plan(self, store: SqlStore, statement: str) -> str:
         with store.engine.connect() as connection:
             return "; ".join(row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}"))

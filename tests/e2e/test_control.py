@@ -29,7 +29,7 @@ def held(http: httpx.Client) -> list[list[str]]:
 
 def waits(platform: Deployment) -> float:
     """How many records wait for what is paused."""
-    return platform.measured("processors", "antiphon_waiting_records", service="processors")
+    return platform.measured("processors", "antiphon_waiting_records", service="processors", gate="pause")
 
 
 @pytest.mark.promise("S0-20")

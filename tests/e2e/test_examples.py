@@ -62,7 +62,7 @@ def test_command_messages_are_answered_once_and_refused_with_a_reason(tmp_path: 
     ]
 
 
-@pytest.mark.promise("S0-61")
+@pytest.mark.promise("S0-61", "S2-11", "S2-24", "S2-27")
 def test_a_resource_is_made_changed_and_deleted_and_nothing_happens_twice(tmp_path: Path) -> None:
     assert printed("resource_crud", tmp_path) == [
         "UpdateBook: there is no book 978-3: send CreateBook first",
@@ -74,6 +74,36 @@ def test_a_resource_is_made_changed_and_deleted_and_nothing_happens_twice(tmp_pa
         "DeleteBook: gone",
         "DeleteBook: gone",
         "UpdateBook: there is no book 978-3: send CreateBook first",
+    ]
+
+
+@pytest.mark.promise("S2-27", "S2-12", "S2-15", "S2-21", "S2-23")
+def test_a_bus_in_one_process_executes_publishes_and_refuses(tmp_path: Path) -> None:
+    assert printed("in_process_bus", tmp_path) == [
+        "> PlaceOrder",
+        "< PlaceOrder",
+        "  thanks for o-1, 2.50",
+        "  OrderPlaced is change 1 of o-1",
+        "o-1 is placed for 2.50",
+        "> PlaceOrder",
+        "< PlaceOrder",
+        "  thanks for o-2, 999.00",
+        "  OrderPlaced is change 1 of o-2",
+        "o-2 is placed for 999.00",
+        "> PlaceOrder",
+        "< PlaceOrder",
+        "o-3 is not: nobody pays 2500.00 at once",
+        "  OrderRefused is change 2 of o-1",
+        "o-4 is not even sent: Input should be greater than or equal to 0",
+    ]
+
+
+def test_many_at_once_have_an_outcome_each(tmp_path: Path) -> None:
+    assert printed("many_at_once", tmp_path) == [
+        "failed: there is no Jura here",
+        "9 places are located, up to 5 in one call",
+        "the shortest way through 8 of them: 70 miles",
+        "computed in a process of its own: True",
     ]
 
 

@@ -78,6 +78,7 @@ def test_a_completed_command_is_told_in_full(http: httpx.Client) -> None:
         },
         "error": None,
         "progress": None,
+        "not_before": None,
         "metadata": metadata,
     }
 

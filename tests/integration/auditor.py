@@ -10,15 +10,14 @@ from typing import NamedTuple, Self
 
 from antiphon.broker import Partition, ReaderOptions, Record
 from antiphon.envelope import Envelope
-from antiphon.lifecycle import CommandHasFailed, CommandSettled, DeadLetter
+from antiphon.lifecycle import CommandHasFailed, CommandSettled, DeadLetter, DeadLetterClosed
 from antiphon.messages import Event, Message
 from antiphon.processing.state import kept_key
-from tests.integration.apps import Account, Deposited, Noted, Reminded
-from tests.integration.cluster import FAMILIES, PARTITIONS, Cluster, Sent
+from tests.integration.apps import Account, Deposited, Indexed, Noted, Reminded
+from tests.integration.cluster import PARTITIONS, Cluster, Sent
 
-FOLDED: dict[str, type[Message]] = {
-    kind.type_name(): kind for kind in (CommandHasFailed, CommandSettled, DeadLetter, Deposited, Noted, Reminded)
-}
+PLATFORM: tuple[type[Message], ...] = (CommandHasFailed, CommandSettled, DeadLetter, DeadLetterClosed)
+EFFECTS: tuple[type[Event], ...] = (Deposited, Indexed, Noted, Reminded)
 
 
 class Found(NamedTuple):
@@ -31,12 +30,17 @@ class Found(NamedTuple):
 
 
 class Auditor:
-    """Reads from the beginning; every `read` takes what has been committed since."""
+    """Reads from the beginning; every `read` takes what has been committed since.
 
-    def __init__(self, cluster: Cluster) -> None:
+    `effects` are the events that it counts, `also` further topics that it reads.
+    """
+
+    def __init__(self, cluster: Cluster, effects: Iterable[type[Event]] = EFFECTS, also: Iterable[str] = ()) -> None:
         self._cluster = cluster
+        self._folded = {kind.type_name().encode(): kind for kind in (*PLATFORM, *effects)}
         names = cluster.names
-        read = (names.lifecycle, names.dead_letters, *map(names.events, (*FAMILIES, CommandHasFailed.family)))
+        events = map(names.events, (*cluster.families, CommandHasFailed.family))
+        read = (names.lifecycle, names.dead_letters, *events, *also)
         self._partitions = [Partition(topic, number) for topic in read for number in range(PARTITIONS)]
         self._reader = cluster.broker.reader(ReaderOptions("auditor", prompt=True))
         self._reader.assign(dict.fromkeys(self._partitions, 0))
@@ -61,16 +65,18 @@ class Auditor:
 
     def _fold(self, record: Record) -> None:
         envelope = Envelope(record)
-        kind = FOLDED.get(envelope.type or "")
-        if kind is None:
-            return  # a sighting
-        message = self._cluster.codec.decode(record.value, envelope.content_type, kind)
+        kind = self._folded.get(envelope.raw("ce_type") or b"")
+        if kind is not None:  # else a sighting
+            self._take(envelope, self._cluster.codec.decode(record.value, envelope.content_type, kind))
+
+    def _take(self, envelope: Envelope, message: Message) -> None:
         if isinstance(message, CommandSettled):
             self.settled[message.command_id].append(message)
         elif isinstance(message, DeadLetter):
             self.dead_letters.append(message)
-        elif isinstance(message, Event):
-            self.events[kind].append(Found(envelope.causation_id or "", envelope.id, record.partition, message))
+        elif isinstance(message, Event) and not isinstance(message, DeadLetterClosed):
+            found = Found(envelope.causation_id or "", envelope.id, envelope.record.partition, message)
+            self.events[type(message)].append(found)
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
         """Read until it holds; after so many seconds an AssertionError names what was waited for."""
@@ -184,27 +190,31 @@ class Auditor:
 
     def state(self, service: str) -> dict[bytes, bytes]:
         """What a service keeps: the last value of every key, read to the true end."""
+        return {key: value for (_, key), value in self.entries(service).items()}
+
+    def entries(self, service: str) -> dict[tuple[int, bytes], bytes]:
+        """The same by partition and key: every slice has a `progress` of its own."""
         return last_values(self._cluster, self._cluster.names.state(service))
 
 
-def last_values(cluster: Cluster, topic: str) -> dict[bytes, bytes]:
-    """A compacted topic, folded."""
+def last_values(cluster: Cluster, topic: str) -> dict[tuple[int, bytes], bytes]:
+    """A compacted topic, folded, by partition and key."""
     partitions = [Partition(topic, number) for number in range(PARTITIONS)]
     admin = cluster.broker.admin()
     ends = admin.ends(partitions).result(10)
     admin.close()
     reader = cluster.broker.reader(ReaderOptions("auditor", prompt=True))
     reader.assign(dict.fromkeys(partitions, 0))
-    found: dict[bytes, bytes] = {}
+    found: dict[tuple[int, bytes], bytes] = {}
     deadline = time.monotonic() + 30
     while any(reader.position(at) < end for at, end in ends.items()):
         assert time.monotonic() < deadline, f"{topic} cannot be read to its end"
         for record in reader.poll(5000, 0.05):
             assert record.key is not None
             if record.value is None:
-                found.pop(record.key, None)
+                found.pop((record.partition, record.key), None)
             else:
-                found[record.key] = record.value
+                found[record.partition, record.key] = record.value
     reader.close()
     return found
 
@@ -221,6 +231,7 @@ class Runs:
 
     def __init__(self, cluster: Cluster) -> None:
         self._file = cluster.journal_path.open()
+        self._begun = ""
         self.found: list[Run] = []
         self._by_pid: defaultdict[int, set[str]] = defaultdict(set)
 
@@ -233,7 +244,11 @@ class Runs:
     def read(self) -> list[Run]:
         """Every run so far."""
         for line in self._file:
-            message_id, pid = line.split()
+            self._begun += line
+            if not line.endswith("\n"):
+                break  # a line on two pages of memory is seen in two parts
+            message_id, pid = self._begun.split()
+            self._begun = ""
             self.found.append(Run(message_id, int(pid)))
             self._by_pid[int(pid)].add(message_id)
         return self.found

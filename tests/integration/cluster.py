@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
@@ -24,11 +24,11 @@ from antiphon.codecs.avro import AvroCodec
 from antiphon.envelope import Origin, headers
 from antiphon.messages import Command
 from antiphon.topics import TopicNames
-from tests.integration.apps import APPS, Deposit, Deposited, Journal, Noted, Remind, Reminded
+from tests.integration.apps import Deposit, Deposited, Index, Indexed, Journal, Noted, Remind, Reminded, app_of
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
-FAMILIES = (Deposited.family, Noted.family, Reminded.family)
+FAMILIES = (Deposited.family, Noted.family, Reminded.family, Indexed.family)
 SESSION = 3.0  # seconds after which a killed replica's slices are free
 
 
@@ -113,8 +113,11 @@ class Sent(NamedTuple):
 class Cluster:
     """Topics of its own under a prefix of its own, and every process that was started on them."""
 
-    def __init__(self, bootstrap_servers: str, directory: Path, apps: Iterable[str]) -> None:
+    def __init__(
+        self, bootstrap_servers: str, directory: Path, apps: Iterable[str], families: Iterable[str] = FAMILIES
+    ) -> None:
         self.bootstrap_servers = bootstrap_servers
+        self.families = tuple(families)
         self._directory = directory
         self.journal_path = directory / "journal"
         self._services: list[RunningService] = []
@@ -122,10 +125,12 @@ class Cluster:
         self.names = self.installation.names
         self.codec = AvroCodec()
         self.broker = KafkaBroker(KAFKA, bootstrap_servers)
-        found = [APPS[name](Journal(self.journal_path)) for name in apps]
+        found = [app_of(name, Journal(self.journal_path)) for name in apps]
         self.catalogue = Catalogue(found, self.installation)
         admin = self.broker.admin()
-        plans = {self.names.events(family): TopicPlan(self.names.events(family), PARTITIONS) for family in FAMILIES}
+        plans = {
+            self.names.events(family): TopicPlan(self.names.events(family), PARTITIONS) for family in self.families
+        }
         plans |= {plan.name: plan for plan in self.catalogue.plans()}
         admin.create_topics(plans.values())
         admin.close()
@@ -183,21 +188,37 @@ class Cluster:
 
     # -- commands ------------------------------------------------------------------------------------------------
 
-    def deposit(self, accounts: Iterable[str], rounds: int = 1) -> list[Sent]:
+    def deposit(
+        self, accounts: Iterable[str], rounds: int = 1, lane: str | None = None, tenant: str = ""
+    ) -> list[Sent]:
         """Deposits numbered by account, round after round; returns when the cluster has stored them."""
-        return self._send(Deposit, list(accounts), rounds)
+        extra = {"ce_priority": lane or "", "ce_tenantid": tenant}
+        return self._send(Deposit, list(accounts), rounds, lane, extra)
 
     def remind(self, accounts: Iterable[str], rounds: int = 1) -> list[Sent]:
         """The same for the service that delivers at least once."""
         return self._send(Remind, list(accounts), rounds)
 
-    def _send(self, kind: type[Deposit] | type[Remind], accounts: list[str], rounds: int) -> list[Sent]:
+    def index(self, accounts: Iterable[str], rounds: int = 1) -> list[Sent]:
+        """The same for the service that handles many at once."""
+        return self._send(Index, list(accounts), rounds)
+
+    def _send(
+        self,
+        kind: type[Deposit | Remind | Index],
+        accounts: list[str],
+        rounds: int,
+        lane: str | None = None,
+        extra: Mapping[str, str] = MappingProxyType({}),
+    ) -> list[Sent]:
+        more = {name: value.encode() for name, value in extra.items() if value}
         sent, records = [], []
         for _, account in itertools.product(range(rounds), accounts):
             number = next(self._numbers.setdefault(account, itertools.count(1)))
             sent.append(Sent(str(uuid4()), account, number))
             command = kind(account=account, number=number, amount=number)
-            records.append(self.record(command, account, sent[-1].id))
+            record = self.record(command, account, sent[-1].id, **more)
+            records.append(record._replace(topic=self.names.commands(command.service, lane)))
         self.send(*records)
         return sent
 

@@ -24,7 +24,7 @@ from antiphon.executors.event_loop import LoopExecutor
 from antiphon.metrics import NoMetrics
 from antiphon.processing.worker import Worker, WorkerOptions, WorkerParts
 from antiphon.topics import TopicNames
-from tests.integration.apps import APPS, Journal
+from tests.integration.apps import Journal, app_of
 
 ORPHANED = 3
 
@@ -42,14 +42,14 @@ def main() -> int:
     executor, clock = LoopExecutor(), SystemClock()
     parts = WorkerParts(KafkaBroker(KAFKA, options.bootstrap), AvroCodec(), clock, executor, NoMetrics())
     installation = Installation(TopicNames(options.prefix), options.partitions)
-    app = APPS[options.app](Journal(options.journal))
+    app = app_of(options.app, Journal(options.journal))
     worker = Worker(app, parts, installation, WorkerOptions(replica=options.replica))
     return 0 if drive(worker, executor, clock, stop, options.grace) else 1
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="One worker of one of the tests' apps.")
-    parser.add_argument("--app", choices=list(APPS), required=True)
+    parser.add_argument("--app", required=True, help="one of APPS, or MODULE:MAKER")
     parser.add_argument("--bootstrap", required=True, help="HOST:PORT")
     parser.add_argument("--replica", required=True, help="unique among the replicas that run at the same time")
     parser.add_argument("--prefix", required=True, help="what the names of all topics begin with")

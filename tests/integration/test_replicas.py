@@ -87,3 +87,28 @@ def test_a_release_that_subscribes_to_an_event_is_rolled_out_and_back_and_handle
         auditor.until_settled(sent)
         auditor.expect_exactly_once(sent)
         auditor.until_noted()
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.promise("S3-41", "S3-65")
+def test_a_release_with_a_lane_is_rolled_out_and_back_and_handles_each_once(kafka: str, tmp_path: Path) -> None:
+    """The old release leaves the lane alone, and does not forget how far the new one has read it."""
+    urgent = many(100, "urgent")
+    with Cluster(kafka, tmp_path, ["accounts-with-lanes"]) as cluster, Auditor(cluster) as auditor:
+        old = [cluster.start("accounts", f"old-{number}") for number in range(2)]
+        sent = auditor.until_shared({"old-0", "old-1"}, ACCOUNTS)
+        critical = cluster.deposit(urgent, lane="critical")
+        first = cluster.start("accounts-with-lanes", "new-0")
+        sent += auditor.until_shared({"old-0", "old-1", "new-0"}, ACCOUNTS)
+        auditor.until(lambda: "new-0" in auditor.replicas_of(critical), "the new release reads the lane")
+        assert auditor.replicas_of(critical).keys() == {"new-0"}
+        assert first.stop() == 0  # back: its slices go to the old release
+        critical += cluster.deposit(urgent, lane="critical")
+        sent += auditor.until_shared({"old-0", "old-1"}, ACCOUNTS)
+        first.start()
+        cluster.start("accounts-with-lanes", "new-1")
+        for replica in old:
+            assert replica.stop() == 0
+        sent += auditor.until_shared({"new-0", "new-1"}, ACCOUNTS)
+        auditor.until_settled(sent + critical)
+        auditor.expect_exactly_once(sent + critical)

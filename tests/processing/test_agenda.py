@@ -85,7 +85,7 @@ def pass_time(world: World, seconds: float) -> None:
 def test_a_long_delay_waits_in_the_state_and_neither_key_nor_position_wait_for_it(patient: Patient) -> None:
     world, patient.failures = patient.world, 2
     world.send(world.record(Try(name="a")))
-    pass_time(world, 3)
+    pass_time(world, 5)
     assert (patient.seen, patient.attempts) == (["a", "a"], [1, 2])
     world.send(world.record(Try(name="a")))
     pass_time(world, 3)
@@ -143,7 +143,7 @@ def test_a_duplicate_of_what_waits_gets_the_same_answer(patient: Patient) -> Non
     once = world.record(Try(name="a"), ce_id="0b0e6a1c-6e52-4d53-9d5c-0ba2a9c2f0aa", **ASKED)
     again = once._replace(headers=[*once.headers[:-2], ("ce_replytoken", b"second"), ("ce_replykey", b"me")])
     world.send(once)
-    pass_time(world, 3)
+    pass_time(world, 5)
     world.send(again)
     pass_time(world, 60)
     assert patient.attempts == [1, 2, 3]

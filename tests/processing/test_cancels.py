@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -119,6 +120,15 @@ def test_what_has_not_come_yet_is_not_started(works: Works) -> None:
     assert end.failure is not None
     assert (end.failure.code, end.failure.message) == ("cancelled", "cancelled by me: changed my mind")
     assert not works.world.dead_letters()
+
+
+def test_what_was_cancelled_before_it_came_is_not_scheduled_either(works: Works) -> None:
+    id_ = "0b0e6a1c-6e52-4d53-9d5c-0ba2a9c2f0aa"
+    works.cancel(id_)
+    works.send(Work(name="a"), ce_id=id_, ce_notbefore=rfc3339(works.world.clock.now() + 30))
+    works.world.turn(100, seconds=1.0)
+    assert works.seen == []
+    assert works.ends() == {id_: "cancelled"}
 
 
 def test_what_waits_behind_its_key_ends_at_once_and_the_others_go_on(works: Works) -> None:
@@ -243,4 +253,41 @@ def test_a_handler_that_waits_is_cancelled_at_its_await_and_leaves_nothing() -> 
     assert [ends[dict(record.headers)["ce_id"].decode()] for record in (gentle, stubborn)] == ["cancelled", "completed"]
     assert [event.name for event in world.messages(world.names.events("worked"), Worked)] == ["b"]
     assert swallowed == [True, True]
+    worker.close(1)
+
+
+def test_a_plain_handler_in_its_thread_ends_when_it_looks_and_counts_when_it_does_not() -> None:
+    app = App("works")
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    @app.command(retry=Retry("1s"))
+    def work(command: Work, ctx: Context) -> None:
+        begun.release()
+        assert go_on.wait(20)
+        if command.note == "looks" and ctx.cancelled:
+            raise RuntimeError("somebody wants this to end")
+
+    world = World(app)
+    executor = LoopExecutor()
+    worker = world.worker(app, executor=executor)
+
+    def turn() -> bool:
+        executor.wait(min(0.01, worker.turn(world.clock.now())))
+        return True
+
+    until(lambda: turn() and len(worker.serving) == 4, "it serves")
+    records = [world.record(Work(name=name, note=note)) for name, note in (("a", "looks"), ("b", "does not"))]
+    ids = [dict(record.headers)["ce_id"].decode() for record in records]
+    world.send(*records)
+    until(lambda: turn() and begun.acquire(blocking=False), "one runs")
+    until(lambda: turn() and begun.acquire(blocking=False), "both run")
+    world.send(cancel_record(world, ids[0], "a"), cancel_record(world, ids[1], "b"))
+    noted = worker._slices.owned.values()
+    until(lambda: turn() and sum(len(slice_.cancelled) for slice_ in noted) == 2, "both are asked to end")
+    assert not world.settled()
+    go_on.set()
+    until(lambda: turn() and len(world.settled()) == 2, "both have ended")
+    ends = {end.command_id: end.status for end in world.settled()}
+    assert [ends[id_] for id_ in ids] == ["cancelled", "completed"]
+    assert not world.dead_letters()
     worker.close(1)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from antiphon import App, Command, Context, Reply, Retry
+from antiphon import App, Command, Context, Rate, Reply, Retry
 from antiphon.envelope import rfc3339
 from tests.processing.world import World
 
@@ -28,13 +28,13 @@ class Killed(BaseException):
 class Sums:
     """A service that dies when it is given the number 13, however often it is started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: Rate | None = None) -> None:
         self.added: list[int] = []
         self.starts = 0
         self.deadly = {13}
         self.app = App("sums")
 
-        @self.app.command(retry=Retry("1m"))
+        @self.app.command(retry=Retry("1m"), rate=rate)
         async def add(command: Add, ctx: Context) -> Added:
             if command.number in self.deadly:
                 raise Killed
@@ -70,10 +70,21 @@ def test_a_record_that_kills_the_process_is_a_dead_letter_in_the_end_and_nothing
     assert [status for status, _ in ends] == ["completed"] * 19 + ["dead_lettered"]
     (letter,) = sums.world.dead_letters()
     assert letter.failure.code == "crashed"
-    assert sums.starts <= 7
+    assert sums.starts <= 9
     sums.world.send(sums.world.record(Add(number=100)))
     sums.world.turn(40)
     assert 100 in sums.added
+
+
+def test_one_that_has_to_wait_for_its_rate_is_found_as_well() -> None:
+    sums = Sums(Rate("5/s", burst=1))
+    sums.live()
+    sums.world.send(*(sums.world.record(Add(number=number)) for number in GOOD))
+    for _ in range(12):
+        if sums.live(400):
+            break
+    assert [letter.failure.code for letter in sums.world.dead_letters()] == ["crashed"]
+    assert sorted(set(sums.added)) == [number for number in GOOD if number != 13]
 
 
 def test_one_that_kills_from_the_agenda_is_found_as_well() -> None:
@@ -107,3 +118,17 @@ def test_idle_crashes_make_nobody_wait() -> None:
     sums.world.send(*(sums.world.record(Add(number=number)) for number in range(200, 240)))
     sums.world.turn(3)
     assert len(sums.added) == 40, "nothing that came after the start is suspicious"
+
+
+def test_who_is_killed_from_outside_with_others_is_never_given_up_and_held_up_for_a_moment() -> None:
+    """Three times nothing can be settled; then all of it is, in a few groups."""
+    sums = Sums()
+    sums.live()
+    sums.world.send(*(sums.world.record(Add(number=number)) for number in range(100, 400)))
+    sums.deadly = set(range(100, 400))
+    for _ in range(4):
+        assert not sums.live()
+    sums.deadly = set()
+    assert sums.live(60)
+    assert sorted(sums.added) == list(range(100, 400))
+    assert not sums.world.dead_letters()

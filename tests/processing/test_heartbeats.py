@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from antiphon.control import ReplicaSeen
+from antiphon.control import EVERYTHING, ReplicaSeen
 from antiphon.declarations import Load
 from tests.processing.messages import Count, Look, counting
-from tests.processing.test_pausing import declare, paused
+from tests.processing.test_pausing import declare, paused, switch
 from tests.processing.world import World
 
 
@@ -49,3 +49,27 @@ def test_a_pause_is_told_at_once_and_so_is_the_end() -> None:
     worker.close(1)
     last = signs(world)[-1]
     assert (last.stopped, last.busy, last.done) == (True, {"mailer": 1}, {"mailer": 7})
+
+
+@pytest.mark.promise("S2-30")
+def test_a_replica_tells_how_many_commands_wait_and_how_fast_they_are_settled() -> None:
+    app = counting()
+    world = World(app, partitions=2)
+    worker = world.worker(app, in_flight=20)
+    world.serve()
+    declare(world, paused("counting/handler/count"))
+    world.until(lambda: worker.paused != [], "it is paused")
+    for number in range(100):
+        world.send(world.record(Count(name=f"n{number}")), world.record(Look(name=f"l{number}")))
+    world.turn(60, seconds=0.25)
+    # what was settled beyond what waits does not count, whether or not the position has moved past it
+    looked = sum(1 for settled in world.settled() if settled.command_type.endswith("Look"))
+    last = signs(world)[-1]
+    assert (last.backlog, last.processed.get("look", 0)) == (200 - looked, looked)
+    assert worker.waiting < 100  # the rest lies in the log
+    declare(world, switch(EVERYTHING, paused=False))
+    world.until(lambda: signs(world)[-1].processed == {"count": 100, "look": 100}, "all are settled", rounds=3000)
+    assert signs(world)[-1].settled_per_second > 0
+    world.turn(200, seconds=0.25)
+    assert signs(world)[-1].backlog == 0
+    assert signs(world)[-1].settled_per_second < 1

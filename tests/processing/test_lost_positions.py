@@ -55,9 +55,10 @@ def test_a_lost_position_of_a_slice_that_has_moved_on_is_not_ours_to_mend() -> N
     worker.revoked([SLICE])
 
     def lost() -> list[object]:
-        del worker._sources.take
+        del intake.take
         raise OffsetOutOfRange(world.names.events("bells"), SLICE, 3)
 
-    worker._sources.take = lost  # type: ignore[assignment,method-assign]
+    intake = worker._sources.lanes[0].intake
+    intake.take = lost  # type: ignore[assignment,method-assign]
     worker.turn(world.clock.now())
     assert SLICE not in worker._slices.owned

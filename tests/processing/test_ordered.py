@@ -10,6 +10,7 @@ from antiphon import App, Command, Context, Event, Permanent, Reply, Retry, Stat
 from antiphon.broker import Outgoing
 from antiphon.lifecycle import DeadLetter, DeadLetterClosed
 from antiphon.processing.waits import WaitLimits
+from tests.processing.manual_executor import ManualExecutor
 from tests.processing.world import World
 
 
@@ -81,14 +82,17 @@ class Bank:
         self.world.send(*(self.world.record(Pay(account=account, amount=amount)) for amount in amounts))
         self.world.turn(60)
 
-    def redrive(self, letter: DeadLetter, *extra: tuple[str, bytes], value: bytes | None = None) -> None:
+    def redrive(
+        self, letter: DeadLetter, *extra: tuple[str, bytes], value: bytes | None = None, copies: int = 1
+    ) -> None:
         """Send it back as the command line does."""
         headers = [(header.name, header.value) for header in letter.record_headers]
         headers = [header for header in headers if header[0] not in ("ce_handler", "ce_generation")]
         headers += [("ce_handler", (letter.handler or "").encode()), ("ce_generation", b"%d" % (letter.generation + 1))]
         topic = self.world.names.commands("bank")
         kept = letter.record_value if value is None else value
-        self.world.send(Outgoing(topic, letter.partition, letter.record_key, kept, headers + list(extra)))
+        record = Outgoing(topic, letter.partition, letter.record_key, kept, headers + list(extra))
+        self.world.send(*[record] * copies)
         self.world.turn(60)
 
     @property
@@ -155,6 +159,18 @@ def test_a_redrive_that_fails_leaves_a_dead_letter_of_the_next_generation_and_th
     assert bank.closed == [(0, "redriven"), (1, "redriven")]
     ends = [(end.status, end.generation) for end in bank.world.settled() if end.command_id == letter.message_id]
     assert ends == [("failed", 0), ("failed", 1), ("completed", 2)]
+
+
+def test_of_two_redrives_that_come_together_the_second_changes_nothing() -> None:
+    bank = Bank()
+    bank.bad = {2: Permanent("no")}
+    bank.pay(1, 2, 3)
+    bank.redrive(bank.world.dead_letters()[0], copies=2)
+    assert [found.generation for found in bank.world.dead_letters()] == [0, 1]
+    bank.bad = {}
+    bank.redrive(bank.world.dead_letters()[1], copies=2)
+    assert bank.paid == [1, 2, 3]
+    assert bank.closed == [(0, "redriven"), (1, "redriven")]
 
 
 def test_an_edited_redrive_runs_what_it_was_edited_to() -> None:
@@ -299,3 +315,59 @@ def test_what_is_refused_after_it_waited_ends_once() -> None:
     bank.world.send(once)
     bank.world.turn(20)
     assert len(bank.world.dead_letters()) == 1
+
+
+def test_nothing_overtakes_what_waits_in_memory_when_its_key_is_parked() -> None:
+    bank = Bank()
+    bank.bad = {1: ValueError("not yet")}
+    (worker,) = bank.world.workers
+    bank.world.workers.clear()
+    executor = ManualExecutor()
+    worker.close(1)
+    bank.world.worker(bank.app, executor=executor)
+    bank.world.turn(100)
+    bank.pay(1)
+    executor.hold_handlers = True
+    bank.world.send(bank.world.record(Ask(account="a")), bank.world.record(Pay(account="a", amount=2)))
+    bank.world.turn(3)
+    bank.world.send(bank.world.record(Pay(account="a", amount=3)))
+    bank.world.turn(3)
+    executor.release()
+    bank.bad = {}
+    bank.world.turn(100, seconds=1.0)
+    assert bank.paid == [1, 2, 3]
+
+
+@pytest.mark.parametrize("waits", [ValueError("not yet"), Permanent("no")])
+def test_what_is_refused_has_its_turn_too(waits: Exception) -> None:
+    bank = Bank()
+    bank.bad = {1: waits}
+    bank.pay(1)
+    bank.world.send(bank.world.record(Pay(account="a", amount=2), ce_replyto="nowhere/0"))
+    bank.pay(3)
+    bank.start()
+    assert {letter.failure.code for letter in bank.world.dead_letters()} <= {"failed"}
+    bank.bad = {}
+    bank.world.turn(100, seconds=1.0)
+    for letter in [letter for letter in bank.world.dead_letters() if letter.failure.code == "failed"]:
+        bank.redrive(letter)
+    assert bank.paid == [1]
+    (refused,) = [letter for letter in bank.world.dead_letters() if letter.failure.code == "bad-reply-address"]
+    bank.redrive(refused, ("ce_discard", b"1"))
+    assert bank.paid == [1, 3]
+
+
+def test_what_is_refused_behind_a_running_one_does_not_hold_that_up_after_a_crash() -> None:
+    bank = Bank()
+    bank.world.workers.clear()
+    executor = ManualExecutor()
+    bank.world.worker(bank.app, executor=executor)
+    bank.world.turn(400)
+    executor.hold_handlers = True
+    bank.world.send(bank.world.record(Pay(account="a", amount=1)))
+    bank.world.send(bank.world.record(Pay(account="a", amount=2), ce_replyto="nowhere/0"))
+    bank.world.turn(20)
+    assert not bank.world.dead_letters()
+    bank.start()
+    assert bank.paid == [1]
+    assert [letter.failure.code for letter in bank.world.dead_letters()] == ["bad-reply-address"]

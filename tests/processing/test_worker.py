@@ -449,3 +449,30 @@ def test_what_cannot_be_handled_ends_once_under_one_id(world: World) -> None:
     assert len(world.dead_letters()) == 1
     assert [end.status for end in world.settled()] == ["dead_lettered"]
     assert replies(world) == [("token-1", Refused.type_name())] * 2
+
+
+@pytest.mark.parametrize("limits", [Limits(outputs=3), Limits(output_bytes=200)])
+def test_an_attempt_that_sends_too_much_is_given_up_and_nothing_of_it_leaves(limits: Limits) -> None:
+    app = App("flood")
+
+    class Flood(Command, service="flood"):
+        name: str
+
+    async def flood(command: Flood, ctx: Context) -> None:
+        for number in range(100):
+            ctx.publish(Counted(name=command.name, total=number))
+
+    flood.__annotations__["command"] = Flood
+    app.command()(flood)
+    app.event()(_ignored)
+    world = World(app)
+    world.worker(app, limits=limits)
+    world.serve()
+    world.send(world.record(Flood(name="a")))
+    settled(world, 1)
+    assert "at most" in world.dead_letters()[0].failure.message
+    assert not world.messages(world.names.events("counting"), Counted)
+
+
+def _ignored(event: Counted, ctx: Context) -> None:
+    return

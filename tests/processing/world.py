@@ -18,7 +18,7 @@ from antiphon.executor import Executor
 from antiphon.executors.inline import InlineExecutor
 from antiphon.lifecycle import CommandSettled, DeadLetter
 from antiphon.messages import Command, Event, Message
-from antiphon.metrics import NoMetrics
+from antiphon.metrics import Metrics, NoMetrics
 from antiphon.processing.worker import Worker, WorkerOptions, WorkerParts
 from antiphon.topics import partition_of
 
@@ -40,11 +40,17 @@ class World:
         self.producer = self.broker.producer()
 
     def worker(
-        self, app: App, *, replica: str | None = None, executor: Executor | None = None, **options: Any
+        self,
+        app: App,
+        *,
+        replica: str | None = None,
+        executor: Executor | None = None,
+        metrics: Metrics | None = None,
+        **options: Any,
     ) -> Worker:
         """Another replica of a service."""
         name = replica or f"{app.service}-{next(self._replicas)}"
-        parts = WorkerParts(self.broker, AvroCodec(), self.clock, executor or InlineExecutor(), NoMetrics())
+        parts = WorkerParts(self.broker, AvroCodec(), self.clock, executor or InlineExecutor(), metrics or NoMetrics())
         worker = Worker(app, parts, self.installation, WorkerOptions(replica=name, **options))
         self.workers.append(worker)
         return worker
@@ -75,7 +81,9 @@ class World:
         """A message as any client of the platform writes it; `extra` are further headers (ce_id among them)."""
         kind = type(message)
         topic = (
-            self.names.commands(message.service) if isinstance(message, Command) else self.names.events(message.family)
+            self.names.of_command(type(message), extra.get("ce_priority", "normal"))
+            if isinstance(message, Command)
+            else self.names.events(message.family)
         )
         id_ = extra.pop("ce_id", str(uuid4()))
         own = key if key is not None else str(getattr(message, kind.key_field)) if kind.key_field else id_
@@ -92,8 +100,9 @@ class World:
     def read(self, topic: str) -> list[Record]:
         """Everything committed on a topic, partition after partition."""
         reader = self.broker.reader(ReaderOptions("reader"))
-        count = self.broker.admin().topics()[topic].partitions
-        reader.assign({Partition(topic, number): 0 for number in range(count)})
+        admin = self.broker.admin()
+        count = admin.topics()[topic].partitions
+        reader.assign(admin.log_starts([Partition(topic, number) for number in range(count)]).result())
         found: list[Record] = []
         while more := reader.poll(1000, 0):
             found += more

@@ -18,8 +18,8 @@ from antiphon.clients.correlation import ClientParts
 from antiphon.clients.memory import ClientOptions, MemoryClient
 from antiphon.clocks.system import SystemClock
 from antiphon.codecs.avro import AvroCodec
-from antiphon.control import DeclaredCommand, DeclaredCompleted
-from antiphon.gateway.app import GatewayParts, gateway
+from antiphon.control import PROCESSORS, DeclaredCommand, DeclaredCompleted
+from antiphon.gateway.app import GatewayOptions, GatewayParts, gateway
 from antiphon.settings import Settings, read_settings
 from antiphon.stores.sql import SqlStore
 from antiphon.telemetry.prometheus import PrometheusMetrics
@@ -29,19 +29,19 @@ class Done(Event, family="work"):
     name: str
 
 
-class ProcessData(Command[Done], service="processors", key="name"):
+class ProcessData(Command[Done], service=PROCESSORS, key="name"):
     name: str
 
 
-class TransformData(Command, service="processors", key="name"):
+class TransformData(Command, service=PROCESSORS, key="name"):
     name: str
 
 
-class AnalyzeContent(Command, service="processors", key="name"):
+class AnalyzeContent(Command, service=PROCESSORS, key="name"):
     name: str
 
 
-class GenerateReport(Command, service="processors", key="name"):
+class GenerateReport(Command, service=PROCESSORS, key="name"):
     name: str
 
 
@@ -49,7 +49,7 @@ class Valid(Reply):
     valid: bool
 
 
-class ValidateInput(Command[Valid], service="processors", key="name"):
+class ValidateInput(Command[Valid], service=PROCESSORS, key="name"):
     name: str
 
 
@@ -90,8 +90,9 @@ def processors() -> App:
 class Installation:
     """The log outlives what runs on it: `running` may be entered again and again, with the same database or another."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, max_backlog: int = 0) -> None:
         self.folder = folder
+        self.options = GatewayOptions(max_backlog=max_backlog)
         self.clock = SystemClock()
         self.broker = MemoryBroker(self.clock)
         self.broker.admin().create_topics(self._catalogue(self._settings("plans")).plans())
@@ -132,7 +133,7 @@ class Installation:
     async def _gateway(self, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         catalogue, store = self._catalogue(settings), SqlStore.open(settings.database_url)
         client = MemoryClient(ClientParts(catalogue, AvroCodec(), self.clock), self.broker, ClientOptions("gateway"))
-        app = gateway(GatewayParts(catalogue, client, AvroCodec(), store, self.clock))
+        app = gateway(GatewayParts(catalogue, client, AvroCodec(), store, self.clock, self.options))
         transport = httpx.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from antiphon.app import App
 from antiphon.catalogue import Catalogue
-from antiphon.client import Client, ReplyT, SubmitOptions
+from antiphon.client import Client, ReplyT, ReturnedLetter, SubmitOptions
 from antiphon.clocks.virtual import VirtualClock
 from antiphon.codecs.avro import AvroCodec
 from antiphon.context import Context
@@ -24,7 +24,8 @@ from antiphon.declarations import Change
 from antiphon.durations import Duration
 from antiphon.gateway.app import GatewayOptions, GatewayParts, gateway
 from antiphon.lifecycle import Failure
-from antiphon.messages import Command, Reply
+from antiphon.messages import Command, Event, Reply
+from antiphon.metrics import Metrics, NoMetrics
 from antiphon.store import CommandRow, Place
 from antiphon.stores.sql import SqlStore
 
@@ -83,6 +84,8 @@ class RecordingClient(Client):
 
     submitted: list[tuple[Command[Any], SubmitOptions]] = field(default_factory=list)
     declared: list[Change] = field(default_factory=list)
+    cancelled: list[tuple[str, str, bytes | None, str, str]] = field(default_factory=list)
+    returned: list[ReturnedLetter] = field(default_factory=list)
     failure: Exception | None = None
     stuck: bool = False
     is_open: bool = False
@@ -95,8 +98,11 @@ class RecordingClient(Client):
         self.submitted.append((command, options))
         return options.command_id or uuid4()
 
+    async def publish(self, event: Event, options: SubmitOptions = SubmitOptions()) -> UUID:
+        raise NotImplementedError("the gateway publishes nothing")
+
     async def request(
-        self, command: Command[ReplyT], *, timeout: Duration, options: SubmitOptions = SubmitOptions()
+        self, command: Command[ReplyT], *, timeout: Duration | None = None, options: SubmitOptions = SubmitOptions()
     ) -> ReplyT:
         raise NotImplementedError("the gateway never waits for an answer")
 
@@ -104,6 +110,18 @@ class RecordingClient(Client):
         if self.failure is not None:
             raise self.failure
         self.declared.append(change)
+
+    async def cancel(
+        self, command_id: UUID, *, service: str, key: bytes | None = None, reason: str = "", requested_by: str = ""
+    ) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.cancelled.append((str(command_id), service, key, reason, requested_by))
+
+    async def send_back(self, letters: Sequence[ReturnedLetter]) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.returned += letters
 
     async def __aenter__(self) -> Client:
         self.is_open = True
@@ -120,13 +138,15 @@ class RecordingClient(Client):
 class GatewayWorld:
     """The gateway's parts, and shorthands for what a projector would write."""
 
-    def __init__(self, database: Path, **options: Any) -> None:
+    def __init__(self, database: Path, *, metrics: Metrics | None = None, **options: Any) -> None:
         self.client = RecordingClient()
         self.clock = VirtualClock()
         self.store = SqlStore.open(f"sqlite:///{database}")
         # looking for what is due is up to the tests
         quiet = replace(GatewayOptions(outbox_interval=3600), **options)
-        self.parts = GatewayParts(Catalogue([processors()]), self.client, AvroCodec(), self.store, self.clock, quiet)
+        kept = metrics or NoMetrics()
+        catalogue = Catalogue([processors()])
+        self.parts = GatewayParts(catalogue, self.client, AvroCodec(), self.store, self.clock, quiet, kept)
         self.app = gateway(self.parts)
 
     @asynccontextmanager

@@ -73,7 +73,7 @@ def context(attempt: int = 1) -> tuple[Context, Told]:
     async def progress(fraction: float | None = None, note: str = "") -> None:
         told.progress.append((fraction, note))
 
-    return cast(Context, SimpleNamespace(attempt=attempt, priority="normal", progress=progress)), told
+    return cast(Context, SimpleNamespace(attempt=attempt, priority="normal", tenant="", progress=progress)), told
 
 
 def work(llm: Llm, *processors: ProcessorDeclared) -> DeclaredWork:

@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from antiphon.cli.development import development
 from antiphon.settings import read_settings
 from services.processors.app import app as processors
+from tests.waiting import until
 
 # the same requests in every run
 QUICKLY = settings(
@@ -39,6 +40,7 @@ class Gateway:
 
     description: BaseSchema
     command_ids: list[str]
+    letter_ids: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     )
     with development([processors], chosen) as (url, _), httpx.Client(base_url=url, timeout=40) as http:
         known = [ended(http, data=[1, 2]), ended(http, data=[1], columns=["nowhere"])]
-        yield Gateway(schemathesis.openapi.from_url(f"{url}/openapi.json"), known)
+        yield Gateway(schemathesis.openapi.from_url(f"{url}/openapi.json"), known, given_up(http))
 
 
 def ended(http: httpx.Client, **parameters: object) -> str:
@@ -61,12 +63,24 @@ def ended(http: httpx.Client, **parameters: object) -> str:
     return command_id
 
 
-def brought_home(case: Case[Any], known: dict[str, Any], command_id: str | None) -> Case[Any]:
+def given_up(http: httpx.Client) -> list[str]:
+    """The id of the one dead letter, once the read side shows it."""
+
+    def letters() -> list[str]:
+        return [letter["letter_id"] for letter in http.get("/dead-letters").json()["dead_letters"]]
+
+    until(lambda: len(letters()) == 1, "the dead letter is listed")
+    return letters()
+
+
+def brought_home(case: Case[Any], known: dict[str, Any], command_id: str | None, letter_id: str | None) -> Case[Any]:
     """Chance alone never names a type or an id that exists: with these it gets behind the first check."""
     if isinstance(case.body, dict):
         case.body.update(known)
     if command_id is not None and "command_id" in case.path_parameters:
         case.path_parameters["command_id"] = command_id
+    if letter_id is not None and "letter_id" in case.path_parameters:
+        case.path_parameters["letter_id"] = letter_id
     return case
 
 
@@ -82,6 +96,7 @@ def test_no_request_makes_the_gateway_fail_or_break_its_interface(
     gateway: Gateway, mode: GenerationMode, subtests: pytest.Subtests
 ) -> None:
     ids = strategies.sampled_from([None, *gateway.command_ids])
+    letters = strategies.sampled_from([None, *gateway.letter_ids])
     # where the request is to be wrong, it stays so
     bodies = strategies.sampled_from(KNOWN if mode is GenerationMode.POSITIVE else [{}])
     asked: set[str] = set()
@@ -90,11 +105,13 @@ def test_no_request_makes_the_gateway_fail_or_break_its_interface(
     assert len(operations) == len(described), "every operation is described so that requests can be made of it"
     for operation in operations:
 
-        @given(operation.as_strategy(generation_mode=mode), bodies, ids)
+        @given(operation.as_strategy(generation_mode=mode), bodies, ids, letters)
         @QUICKLY
-        def answered_as_described(case: Case[Any], known: dict[str, Any], command_id: str | None) -> None:
+        def answered_as_described(
+            case: Case[Any], known: dict[str, Any], command_id: str | None, letter_id: str | None
+        ) -> None:
             asked.add(case.operation.label)
-            brought_home(case, known, command_id).call_and_validate(excluded_checks=excluded(case))
+            brought_home(case, known, command_id, letter_id).call_and_validate(excluded_checks=excluded(case))
 
         with subtests.test(operation.label), contextlib.suppress(Unsatisfiable):  # where anything goes nothing is wrong
             answered_as_described()

@@ -48,6 +48,7 @@ async def test_a_submitted_command_is_in_the_list_at_once(world: GatewayWorld, h
         "status": "pending",
         "error": None,
         "progress": None,
+        "not_before": None,
         "created_at": rfc3339(world.clock.now()),
         "updated_at": rfc3339(world.clock.now()),
         "metadata": {"priority": "normal", "correlation_id": made["command_id"], "tags": {"team": "blue"}},
@@ -159,6 +160,8 @@ async def test_a_history_tells_what_happened_in_its_order(world: GatewayWorld, h
         "replica": None,
         "attempt": 3,
         "error": failure.model_dump(),
+        "generation": 0,
+        "note": None,
     }
 
 

@@ -38,6 +38,7 @@ async def test_a_command_can_be_asked_for_as_soon_as_it_is_accepted(
         "result": None,
         "error": None,
         "progress": None,
+        "not_before": None,
         "created_at": now,
         "updated_at": now,
         "metadata": {

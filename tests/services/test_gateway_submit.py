@@ -58,6 +58,7 @@ async def test_metadata_travels_with_the_command(world: GatewayWorld, http: http
         "tags": {"team": "blue"},
         "deadline": "2027-06-01T10:00:00Z",
         "subject": "truck 9",
+        "tenant": "acme",
     }
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -65,7 +66,7 @@ async def test_metadata_travels_with_the_command(world: GatewayWorld, http: http
 
     (_, options) = world.client.submitted[0]
     assert (options.priority, options.correlation_id, options.subject) == ("high", "order 17", "truck 9")
-    assert options.tags == {"team": "blue"}
+    assert (options.tags, options.tenant) == ({"team": "blue"}, "acme")
     assert options.deadline == datetime(2027, 6, 1, 10, tzinfo=UTC)
     assert options.traceparent == trace
 
@@ -425,6 +426,13 @@ async def test_the_interface_describes_itself(http: httpx.AsyncClient) -> None:
         "/commands/submit",
         "/commands/{command_id}",
         "/commands/{command_id}/history",
+        "/commands/{command_id}/cancel",
+        "/dead-letters",
+        "/dead-letters/redrive",
+        "/dead-letters/discard",
+        "/dead-letters/{letter_id}",
+        "/dead-letters/{letter_id}/redrive",
+        "/dead-letters/{letter_id}/discard",
         "/command-types",
         "/command-types/{name}",
         "/processors",

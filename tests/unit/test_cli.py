@@ -75,6 +75,23 @@ class TestErrors:
             (["send", "process_data", NUMBERS, "--app", "services", "--wait", "30"], "'30' is not a duration"),
             (["send", "process_data", NUMBERS, "--app", "services", "--id", "7"], "Invalid value for '--id'"),
             (["send", "process_data", NUMBERS, "--app", "services", "--priority", "urgent"], "'urgent' is not one of"),
+            (["send", "process_data", NUMBERS, "--app", "services", "--not-before", "noon"], "'noon' is no time"),
+            (["send", "process_data", NUMBERS, "--app", "services", "--not-before", "2100-01-01"], "has no zone"),
+            (["send", "process_data", NUMBERS, "--app", "services", "--in", "soon"], "'soon' is not a duration"),
+            (
+                [
+                    "send",
+                    "process_data",
+                    NUMBERS,
+                    "--app",
+                    "services",
+                    "--in",
+                    "1h",
+                    "--not-before",
+                    "2100-01-01T00:00Z",
+                ],
+                "either --not-before or --in",
+            ),
             (["send", "process_data", "@nowhere.json", "--app", "services"], "nowhere.json cannot be read"),
             (["run", "services.processors.app:nothing"], "is no App: write MODULE:VARIABLE"),
             (["topics", "list", "--app", "no_such_package"], "there is no module no_such_package here"),
@@ -99,6 +116,10 @@ class TestErrors:
 
 class TestInput:
     """Parameters that can be read get as far as the cluster; others do not."""
+
+    @pytest.mark.parametrize("start", [("--in", "10m"), ("--not-before", "2100-01-01T00:00:00+01:00")])
+    def test_a_start_is_taken_as_a_time_or_as_a_duration_from_now(self, start: tuple[str, str]) -> None:
+        assert send(NUMBERS, *start).exit_code == 3
 
     def test_parameters_come_from_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "numbers.json").write_text(NUMBERS)

@@ -105,6 +105,26 @@ def test_a_wrong_target_is_exit_code_2_and_a_gateway_out_of_reach_3(url: str) ->
 
 
 @pytest.mark.slow
+@pytest.mark.promise("S0-42")
+def test_the_lines_of_the_readme_put_right_what_has_failed(url: str) -> None:
+    body = {"command_type": "process_data", "parameters": {"data": [1, 2, 6], "columns": ["rpm"]}}
+    command = f"{url}/commands/{httpx.post(f'{url}/commands/submit', json=body).json()['command_id']}"
+    assert httpx.get(command, params={"wait": "20s"}, timeout=30).json()["status"] == "failed"
+    until(lambda: bool(httpx.get(f"{url}/dead-letters").json()["dead_letters"]), "its dead letter is listed")
+    readme = (ROOT / "README.md").read_text("utf-8")
+    section = readme.split("## Put right what has failed", 1)[1].split("\n## ", 1)[0]
+    lines = section.split("```bash\n")[1].split("```")[0].splitlines()
+    assert len(lines) == 5
+    for line in lines:
+        words = shlex.split(line.replace("localhost:8003", url.removeprefix("http://")), comments=True)
+        if words[0] == "antiphon":
+            words = [sys.executable, "-m", "antiphon.cli", *words[1:], "--url", url]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, (line, done.stderr)
+    until(lambda: httpx.get(command).json()["status"] == "completed", "its end is replaced")
+
+
+@pytest.mark.slow
 def test_the_lines_of_the_readme_are_right_as_they_stand(url: str) -> None:
     """Those that ask for anything: each is answered, by `curl -f` and by the verbs."""
     readme = (ROOT / "README.md").read_text("utf-8")

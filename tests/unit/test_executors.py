@@ -25,10 +25,11 @@ Fn = Callable[[], Coroutine[Any, Any, object]]
 class Task(Work):
     """One piece of work with what came of it."""
 
-    __slots__ = ("asynchronous", "error", "fn", "result", "timeout")
+    __slots__ = ("asynchronous", "error", "fn", "rank", "result", "timeout")
 
     def __init__(self, fn: Callable[[], Any], timeout: float = 5.0, *, asynchronous: bool = True) -> None:
         self.fn, self.timeout, self.asynchronous = fn, timeout, asynchronous
+        self.rank = Work.rank
         self.result: object = None
         self.extend = None
         self.error: BaseException | None = None
@@ -213,6 +214,70 @@ def test_a_commit_that_never_returns_can_be_left_behind(executor: LoopExecutor) 
     stuck.set()  # the call returns after all: what waited behind it is not run
     left.join(5)
     assert not behind.is_set()
+
+
+# -- lanes -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("S3-41")
+def test_plain_handlers_that_do_not_return_keep_nothing_urgent_waiting(executor: LoopExecutor) -> None:
+    going_on = threading.Event()
+    held = [Task(going_on.wait, asynchronous=False) for _ in range(8)]
+    executor.handle(held)
+    urgent = [Task(lambda: "urgent", asynchronous=False) for _ in range(20)]
+    for task in urgent:
+        task.rank = 1
+    ended = run(executor, urgent)
+    assert {task.result for task in ended} == {"urgent"}
+    assert set(ended) == set(urgent)
+    going_on.set()
+    left: list[Work] = []
+
+    def all_end() -> bool:
+        executor.wait(0.01)
+        left.extend(executor.ended())
+        return len(left) == len(held)
+
+    until(all_end, "the others end too")
+    assert set(left) == set(held)
+
+
+@pytest.mark.promise("S3-41")
+def test_handlers_that_wait_keep_nothing_urgent_waiting_and_their_number_stays_bounded(executor: LoopExecutor) -> None:
+    going_on = asyncio.Event()
+    begun = 0
+
+    async def wait() -> bool:
+        nonlocal begun
+        begun += 1
+        return await going_on.wait()
+
+    async def nothing() -> str:
+        await asyncio.sleep(0)
+        return "urgent"
+
+    def full() -> bool:
+        executor.wait(0.01)
+        return begun == 50
+
+    held = [Task(wait) for _ in range(200)]
+    executor.handle(held)
+    until(full, "as many wait as may")
+    urgent = [Task(nothing) for _ in range(100)]
+    for task in urgent:
+        task.rank = 1
+    assert set(run(executor, urgent)) == set(urgent)
+    assert begun == 50
+    going_on.set()
+    left: list[Work] = []
+
+    def all_end() -> bool:
+        executor.wait(0.01)
+        left.extend(executor.ended())
+        return len(left) == len(held)
+
+    until(all_end, "the others end too")
+    assert begun == 200
 
 
 # -- reading ahead ---------------------------------------------------------------------------------------------------

@@ -7,30 +7,30 @@ from itertools import permutations
 
 import pytest
 
-from antiphon.lifecycle import Failure
+from antiphon.lifecycle import CancelRequested, DeadLetter, DeadLetterClosed, Failure
 from antiphon.status.history import entry, timeline
-from antiphon.status.projection import Buried, Fact
+from antiphon.status.projection import Buried, CancelWanted, Closed, Fact, SentBack
 from antiphon.store import DeadLetterRow, HistoryEntry, Place
-from tests.unit.test_projection import BEGIN, arrival, settled, started
+from tests.unit.test_projection import BEGIN, arrival, at, settled, started
 
 FAILED = Failure(code="failed", error_class="ValueError", message="no numbers", retryable=True)
 
 
 def buried(command_id: str | None, second: float = 9) -> Buried:
-    letter = DeadLetterRow(
-        place=Place("antiphon.dead-letters", 0, 4),
-        message_id="c-1",
+    letter = DeadLetter(
+        message_id="00000000-0000-4000-8000-000000000001",
         message_type="antiphon.processors.ProcessData",
         service="processors",
         handler="process",
-        code="failed",
-        message="no numbers",
-        origin=Place("antiphon.commands.processors", 3, 7),
+        topic="antiphon.commands.processors",
+        partition=3,
+        offset=7,
+        failure=FAILED,
         attempts=2,
-        received_at=BEGIN,
-        given_up_at=BEGIN + second,
+        received_at=at(0),
+        given_up_at=at(second),
     )
-    return Buried(command_id, letter, FAILED)
+    return Buried(command_id, DeadLetterRow(Place("antiphon.dead-letters", 0, 4), letter))
 
 
 def entries(*facts: Fact) -> list[HistoryEntry]:
@@ -70,4 +70,40 @@ def test_a_command_that_a_worker_has_moved_was_submitted_once() -> None:
 
 
 def test_the_dead_letter_of_an_event_is_in_no_history() -> None:
-    assert entries(buried(None)) == []
+    assert entries(buried(None), SentBack(None, "l-1", "processors", "process", 0, False, BEGIN)) == []
+
+
+@pytest.mark.promise("S0-06", "S0-42")
+def test_a_redrive_is_told_from_the_wish_to_its_end() -> None:
+    wanted = SentBack("c-1", "l-1", "processors", "process", 0, False, BEGIN + 50)
+    closed = DeadLetterClosed(
+        message_id="c-1", service="processors", handler="process", generation=0, outcome="redriven", closed_at=at(60)
+    )
+    facts: list[Fact] = [
+        arrival(),
+        buried("c-1"),
+        settled("failed"),
+        wanted,
+        settled("completed", 60, 1),
+        Closed("c-1", closed),
+    ]
+
+    found = [told.entry for told in timeline(entries(*facts))]
+
+    assert [(each.kind, each.status, each.generation) for each in found] == [
+        ("submitted", "pending", 0),
+        ("dead_lettered", None, 0),
+        ("settled", "failed", 0),
+        ("redriving", None, 0),
+        ("settled", "completed", 1),
+        ("redriven", None, 0),
+    ]
+
+
+def test_a_wish_to_cancel_is_told_with_its_reason_and_decides_nothing() -> None:
+    event = CancelRequested(
+        command_id="c-1", service="processors", reason="too late", requested_by="ada", requested_at=at(2)
+    )
+    (found,) = entries(CancelWanted("c-1", event))
+
+    assert (found.kind, found.status, found.note) == ("cancel_requested", None, "too late, by ada")

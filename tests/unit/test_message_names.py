@@ -28,6 +28,7 @@ def test_an_imperative_names_a_command(name: str) -> None:
     assert misnamed([command(name)]) == []
 
 
+@pytest.mark.promise("S2-19")
 @pytest.mark.parametrize(
     "name",
     ["DataProcessed", "VehicleAssessing", "Vehicle", "Assessment", "ProcessingData", "ProcessedData", "SendsMail",
@@ -49,6 +50,7 @@ def test_a_past_tense_names_an_event(name: str) -> None:
     assert misnamed([event(name)]) == []
 
 
+@pytest.mark.promise("S2-19")
 @pytest.mark.parametrize(
     "name", ["ProcessData", "VehicleAssessment", "OrderStatus", "SpeedLimit", "NewsFeed", "Heartbeat"]
 )

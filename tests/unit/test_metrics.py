@@ -19,6 +19,8 @@ GOOD = (True, "alive")
 # closed by the catalogue, the group or the router; anything that a message's content decides would be wrong here
 LABELS = {
     "command_type",
+    "dependency",
+    "gate",
     "handler",
     "http_request_method",
     "http_response_status_code",
@@ -31,6 +33,7 @@ LABELS = {
     "python",
     "reason",
     "service",
+    "state",
     "topic",
     "version",
 }

@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies
 
 from antiphon.lifecycle import FINAL, CommandProgressed, CommandSettled, CommandStarted, Failure, SettledStatus, Status
 from antiphon.status.batch import Batch
-from antiphon.status.projection import LEGAL, Arrival, RowFact, Settled, Started, Told, fold
+from antiphon.status.projection import LEGAL, REDRIVEN, Arrival, RowFact, Settled, Started, Told, fold
 from antiphon.store import CommandRow, Place
 
 BEGIN = 1_800_000_000.0
@@ -64,7 +64,7 @@ def told(fraction: float = 0.5, attempt: int = 1, second: float = 2) -> Told:
     return Told("c-1", "process_data", event)
 
 
-def settled(status: SettledStatus = "completed", second: float = 9) -> Settled:
+def settled(status: SettledStatus = "completed", second: float = 9, generation: int = 0) -> Settled:
     failed = Failure(code="failed", error_class="ValueError", message="no numbers", retryable=True, causes=[])
     event = CommandSettled(
         command_id="c-1",
@@ -79,6 +79,7 @@ def settled(status: SettledStatus = "completed", second: float = 9) -> Settled:
         attempts=2,
         started_at=at(4),
         finished_at=at(second),
+        generation=generation,
     )
     return Settled("c-1", "process_data", event)
 
@@ -199,6 +200,30 @@ def test_a_row_moves_only_as_the_table_of_transitions_says(status: Status, fact:
 
     assert (after is not row) == (wanted in LEGAL[status])
     assert after.status == (wanted if wanted in LEGAL[status] else status)
+
+
+@pytest.mark.promise("S0-33", "S0-42")
+@pytest.mark.parametrize("first", ["failed", "timed_out", "dead_lettered"])
+def test_the_end_of_a_redrive_replaces_the_one_before_it_in_whatever_order_they_are_read(first: SettledStatus) -> None:
+    ends = [settled(first, 9), settled("failed", 20, 1), settled("completed", 30, 2)]
+    facts: list[RowFact] = [arrival(), started(), *ends]
+
+    rows = [folded(order) for order in permutations(facts)]
+
+    assert all(row == rows[0] for row in rows)
+    assert (rows[0].status, rows[0].generation, rows[0].error, rows[0].updated_at) == ("completed", 2, None, BEGIN + 30)
+
+
+@pytest.mark.promise("S0-33")
+@pytest.mark.parametrize("status", get_args(Status))
+@pytest.mark.parametrize("end", get_args(SettledStatus))
+def test_a_redrive_moves_a_row_only_as_its_table_says(status: Status, end: SettledStatus) -> None:
+    row = CommandRow("c-1", "process_data", "processors", status=status, created_at=BEGIN)
+
+    after = fold(row, settled(end, 20, 1))
+
+    assert (after is not row) == (end in REDRIVEN[status])
+    assert REDRIVEN["completed"] == REDRIVEN["cancelled"] == frozenset(), "there is no dead letter of these"
 
 
 @pytest.mark.promise("S0-33")

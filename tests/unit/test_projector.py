@@ -18,10 +18,10 @@ from antiphon.context import Context
 from antiphon.envelope import Origin, headers, rfc3339
 from antiphon.errors import Permanent, ProjectionSuperseded, StoreUnavailable, UnknownTopic
 from antiphon.lifecycle import FINAL, CommandSettled
-from antiphon.messages import Command, Message, Reply
+from antiphon.messages import Command, Message, Reply, Service
 from antiphon.retry import Retry
 from antiphon.status.projector import Projector, ProjectorOptions, ProjectorParts
-from antiphon.store import CommandRow, StoredCommand
+from antiphon.store import CommandRow, LetterQuery, Place, StoredCommand
 from antiphon.stores.sql import SqlStore
 from tests.processing.world import World
 from tests.waiting import until
@@ -31,7 +31,7 @@ class Mean(Reply):
     value: float
 
 
-class ProcessData(Command[Mean], service="processors"):
+class ProcessData(Command[Mean], service=Service("processors", lanes=("critical",))):
     values: list[float]
 
 
@@ -148,6 +148,18 @@ def test_a_row_begins_with_the_command_s_record_whoever_produced_it(reading: Rea
     assert row.created_at == row.updated_at == pytest.approx(reading.world.clock.now())
 
 
+@pytest.mark.promise("S0-37")
+def test_a_command_in_a_lane_has_a_row_like_any_other(reading: Reading) -> None:
+    reading.send(reading.command(command_id(1), 1, ce_priority="critical"))
+
+    drain(reading.projector())
+
+    row = reading.row(1)
+    assert (row.service, row.priority, row.status) == ("processors", "critical", "pending")
+    assert row.origin is not None
+    assert row.origin.topic == "antiphon.commands.processors.critical"
+
+
 @pytest.mark.promise("S0-04", "S0-33", "S0-42", "S0-44")
 def test_what_a_worker_does_is_read_back(reading: Reading) -> None:
     reading.world.worker(reading.app)
@@ -166,9 +178,10 @@ def test_what_a_worker_does_is_read_back(reading: Reading) -> None:
         "no values",
         False,
     )
-    (letter,) = reading.store.dead_letters(10)
-    assert (letter.message_id, letter.service, letter.code) == (command_id(2), "processors", "failed")
-    assert letter.origin == failed.origin
+    (found,) = reading.store.dead_letters(LetterQuery())
+    letter = found.letter
+    assert (letter.message_id, letter.service, letter.failure.code) == (command_id(2), "processors", "failed")
+    assert Place(letter.topic, letter.partition, letter.offset) == failed.origin
 
 
 @pytest.mark.promise("S0-06")
@@ -201,7 +214,8 @@ def test_a_record_that_never_reaches_a_handler_is_dead_lettered(reading: Reading
     assert row.status == "dead_lettered"
     assert row.error is not None
     assert row.error.code == "undecodable"
-    assert [letter.origin for letter in reading.store.dead_letters(10)] == [row.origin]
+    (found,) = reading.store.dead_letters(LetterQuery())
+    assert Place(found.letter.topic, found.letter.partition, found.letter.offset) == row.origin
 
 
 def test_the_lifecycle_may_be_read_before_the_command(reading: Reading) -> None:

@@ -102,6 +102,7 @@ def test_every_command_line_of_the_readme_is_understood() -> None:
     lines = [line for text in blocks("bash") for line in text.splitlines() if line.startswith("antiphon ")]
     assert {line.split()[1] for line in lines} == {
         "run", "dev", "send", "status", "commands", "topics", "gateway", "projector", "schemas", "control", "pipeline",
+        "dead-letters", "cancel",
     }  # fmt: skip
     for line in lines:
         _, *words = shlex.split(line, comments=True)
@@ -186,6 +187,28 @@ def test_an_impossible_reading_is_given_up_at_once(fleet: Fleet) -> None:
     world.until(lambda: bool(world.dead_letters()), "it is given up")
     (dead,) = world.dead_letters()
     assert (dead.failure.error_class, dead.attempts) == ("antiphon.errors.Permanent", 1)
+
+
+@pytest.mark.promise("S2-08")
+def test_the_library_of_the_readme_answers_with_and_without_asyncio(fleet: Fleet) -> None:
+    script = [sys.executable, "-W", "error", str(fleet.folder / "library.py")]
+    done = subprocess.run(script, cwd=fleet.folder, check=True, timeout=60, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["0.9", "v-9 reports -80.0 kPa, which no engine has"]
+
+
+def test_the_batch_handler_of_the_readme_gives_each_text_its_own_outcome(fleet: Fleet) -> None:
+    similarity = importlib.import_module("fleet.similarity")
+    world = World(similarity.app)
+    world.worker(similarity.app)
+    world.serve()
+    texts = {"t-1": "one", "t-2": "", "t-3": "three"}
+    world.send(*(world.record(similarity.EmbedText(text_id=text_id, text=text)) for text_id, text in texts.items()))
+    world.send(world.record(similarity.CompareTexts(one="pump", other="pumps")))
+    world.until(lambda: len(world.settled()) == 4, "all have ended")
+    embedded = world.messages(world.names.events("similarity"), similarity.TextEmbedded)
+    assert {event.text_id: event.vector for event in embedded} == {"t-1": [3.0], "t-3": [5.0]}
+    assert [dead.failure.message for dead in world.dead_letters()] == ["t-2 has no text"]
+    assert sum(end.status == "completed" for end in world.settled()) == 3
 
 
 # -- clients of others, on a real broker -------------------------------------------------------------------------------

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import pytest
 
-from antiphon import App, Context, Retry, WorkflowContext
+from antiphon import App, Context, Handlers, Retry, WorkflowContext
 from antiphon.catalogue import Catalogue
 from antiphon.errors import AntiphonError, ConfigurationError
 from antiphon.testing.workflows import Rehearsal
@@ -87,3 +90,19 @@ def test_a_service_that_keeps_no_state_has_no_workflows() -> None:
     app = App("maintenance", delivery="at_least_once")
     app.workflow()(maintain)
     assert "maintain is a workflow, which needs delivery='transactional'" in mistakes(app)
+
+
+def test_workflows_of_a_module_are_included_and_no_middleware_is_around_them() -> None:
+    handlers = Handlers()
+    handlers.workflow(version=1)(maintain)
+    app = App("maintenance")
+    app.include(handlers)
+    assert Rehearsal(app).run(MaintainVehicle(vehicle_id="v")) == MaintenanceDecided(action="first")
+    with pytest.raises(ConfigurationError, match="too late"):
+        handlers.workflow(version=2)(maintain_2)
+
+    @app.middleware
+    async def around(message: Any, ctx: Context, call_next: Callable[[], Awaitable[Any]]) -> Any:
+        return await call_next()
+
+    assert "maintain is a workflow, so no middleware is around it" in mistakes(app)

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+import pickle
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from math import inf, isinf
+from types import ModuleType
 from typing import Any, Literal, TypeVar, get_type_hints
 
-from antiphon.context import Context, WorkflowContext
+from antiphon.bundle import BundleLimits, Failed, listed, outcome_class
+from antiphon.context import BatchContext, Context, CpuContext
 from antiphon.declarations import ControlTable
+from antiphon.dependency import Dependency
+from antiphon.discovery import found_in
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
-from antiphon.messages import Answer, Command, Event, Message
+from antiphon.messages import Answer, Command, Event, Lane, Message, event_name, events_below
+from antiphon.middleware import MiddlewareT, around, passed_by
+from antiphon.rate import Rate
 from antiphon.retry import IN_MEMORY, Retry
 from antiphon.topics import bad_name
+from antiphon.workflow_context import WorkflowContext
 
 CommandT = TypeVar("CommandT", bound=Command[Any])
 EventT = TypeVar("EventT", bound=Event)
@@ -24,6 +33,10 @@ OutT = TypeVar("OutT", bound="Awaitable[Answer | None] | Answer | None")
 DoneT = TypeVar("DoneT", bound="Awaitable[None] | None")
 CommandHandler = Callable[[CommandT, Context], OutT]
 EventHandler = Callable[[EventT, Context], DoneT]
+MessageT = TypeVar("MessageT", bound="Command[Any] | Event")
+Outcomes = Sequence[Answer | Failed | None] | None
+OutcomesT = TypeVar("OutcomesT", bound="Awaitable[Outcomes] | Outcomes")
+BatchHandler = Callable[[list[MessageT], BatchContext], OutcomesT]
 WorkflowT = TypeVar("WorkflowT", bound="Answer | None")
 WorkflowFunction = Callable[[CommandT, WorkflowContext], Coroutine[Any, Any, WorkflowT]]
 Start = Literal["now", "earliest"]
@@ -32,13 +45,22 @@ NEWEST_VERSION = 65_535  # of a workflow, as histories store it
 
 @dataclass(frozen=True)
 class Handler:
-    """A function with the policy declared beside it; `start` is where a new event subscription begins."""
+    """A function with the policy declared beside it; `start` is where a new event subscription begins.
+
+    `order` ranks the handlers of one event, `matching` narrows an event subscription to names that fit it.
+    """
 
     fn: Callable[..., Any]
     kind: type[Message]
     retry: Retry
     timeout: float
     start: Start = "now"
+    needs: tuple[Dependency, ...] = ()
+    rate: Rate | None = None
+    bundle: BundleLimits | None = None  # of a batch handler: it takes many messages at once
+    cpu: bool = False  # it runs in a process of its own
+    order: int = 0
+    matching: str | None = None
 
     @cached_property
     def name(self) -> str:
@@ -63,16 +85,58 @@ class Handler:
         names = list(inspect.signature(self.fn).parameters)
         if len(names) != 2:
             raise ConfigurationError([f"{self.name}: a handler takes a message and a context, not {names}"])
-        message = self.hints.get(names[0])
-        if not (isinstance(message, type) and issubclass(message, self.kind) and message is not self.kind):
-            raise ConfigurationError(
-                [f"{self.name}: annotate {names[0]!r} with a {self.kind.__name__} class, not {message!r}"]
-            )
+        annotation = self.hints.get(names[0])
+        message = annotation if self.bundle is None else listed(annotation)
+        bare = message is self.kind and self.matching is None
+        if not (isinstance(message, type) and issubclass(message, self.kind) and not bare):
+            wanted = f"a {self.kind.__name__} class" if self.bundle is None else "list[...] of one message class"
+            raise ConfigurationError([f"{self.name}: annotate {names[0]!r} with {wanted}, not {annotation!r}"])
         return message
 
     @cached_property
+    def messages(self) -> list[type[Any]]:
+        """The classes that it is run for: of an event also those below it, as far as the program has imported them.
+
+        Raises ConfigurationError where there are none.
+        """
+        if self.kind is not Event or self.bundle is not None:
+            return [self.message]
+        found = events_below(self.message)
+        fitting = [event for event in found if fnmatchcase(event_name(event), self.matching or "*")]
+        if not fitting:
+            known = ", ".join(map(event_name, found)) or "no classes with a family"
+            wanted = f"is named like {self.matching!r}" if self.matching is not None else "is published"
+            raise ConfigurationError(
+                [f"{self.name} would never run: nothing that {wanted} among the events it knows ({known})"]
+            )
+        return fitting
+
+    @cached_property
+    def families(self) -> set[str]:
+        """The event families that it reads."""
+        return {message.family for message in self.messages}
+
+    @cached_property
+    def context(self) -> Any:
+        """What the second parameter is annotated with, if it is."""
+        return self.hints.get(list(inspect.signature(self.fn).parameters)[1])
+
+    @property
+    def layered(self) -> bool:
+        """Whether middleware can be around it: not around many messages at once, nor in another process."""
+        return self.bundle is None and not self.cpu
+
+    @property
+    def apart(self) -> str:
+        """Why it is not `layered`, in words."""
+        return "takes many messages at once or has a process of its own"
+
+    @cached_property
     def returns(self) -> type[Answer] | None:
+        """The class of the answer to one message."""
         found = self.hints.get("return")
+        if self.bundle is not None:
+            found = outcome_class(found, self.name)
         return None if found is type(None) else found
 
 
@@ -90,39 +154,103 @@ class Workflow(Handler):
         """The timeout in seconds; None for none."""
         return None if isinf(self.timeout) else self.timeout
 
+    @property
+    def layered(self) -> bool:
+        """Middleware is around attempts; a workflow has turns."""
+        return False
 
-class App:
-    """A service: a consumer group with its handlers.
+    @property
+    def apart(self) -> str:
+        return "is a workflow"
 
-    `delivery` is `transactional` (exactly once inside Kafka) or `at_least_once` (for handlers that keep no state).
-    """
 
-    def __init__(self, service: str, *, delivery: Literal["transactional", "at_least_once"] = "transactional") -> None:
-        self.service = service
-        self.delivery = delivery
+class Handlers:
+    """Handlers that apps include: what a module of a larger service registers its own with."""
+
+    def __init__(self) -> None:
         self.commands: list[Handler] = []
         self.events: list[Handler] = []
         self.workflows: list[Workflow] = []
-        self.controls = ControlTable()  # what is declared at run time; its worker keeps it up to date
+        self.layers: list[Callable[..., Any]] = []  # middleware, the outermost first
+        self.closed = False  # it runs, or has been included: what is registered now would never be called
 
     def command(
-        self, *, retry: Retry = Retry(), timeout: Duration = "60s"
+        self,
+        *,
+        retry: Retry = Retry(),
+        timeout: Duration = "60s",
+        needs: Sequence[Dependency] = (),
+        rate: Rate | None = None,
+        cpu: bool = False,
     ) -> Callable[[CommandHandler[CommandT, OutT]], CommandHandler[CommandT, OutT]]:
-        """Register the one handler of a command; a plain `def` runs in the thread pool."""
+        """Register the one handler of a command; a plain `def` runs in the thread pool.
+
+        It waits, without losing an attempt, while what it `needs` is down, and for its `rate`. With `cpu` it computes
+        for long: a plain function at the top of its module, which takes a `CpuContext` and runs in a process of its
+        own, so that it can be ended at its `timeout` and keeps nobody else from running.
+        """
 
         def register(fn: CommandHandler[CommandT, OutT]) -> CommandHandler[CommandT, OutT]:
-            self.commands.append(Handler(fn, Command, retry, seconds(timeout)))
+            self._still_open(fn)
+            self.commands.append(Handler(fn, Command, retry, seconds(timeout), needs=tuple(needs), rate=rate, cpu=cpu))
             return fn
 
         return register
 
     def event(
-        self, *, retry: Retry = Retry(), timeout: Duration = "60s", start: Start = "now"
+        self,
+        *,
+        retry: Retry = Retry(),
+        timeout: Duration = "60s",
+        start: Start = "now",
+        needs: Sequence[Dependency] = (),
+        rate: Rate | None = None,
+        order: int = 0,
+        matching: str | None = None,
+        cpu: bool = False,
     ) -> Callable[[EventHandler[EventT, DoneT]], EventHandler[EventT, DoneT]]:
-        """Register one of any number of handlers of an event; `start` is where a new subscription begins."""
+        """Register one of any number of handlers of an event, and of the events that are sub-classes of it.
+
+        `start` is where a new subscription begins. Those of a lower `order` run first, of the same one as declared.
+        `matching` takes only events whose name `family.Class` fits, as in "orders.*" or "*.*Failed"; then the
+        parameter may be an `Event` of any kind. `cpu` is as of `command`.
+        """
 
         def register(fn: EventHandler[EventT, DoneT]) -> EventHandler[EventT, DoneT]:
-            self.events.append(Handler(fn, Event, retry, seconds(timeout), start))
+            self._still_open(fn)
+            policy = Handler(fn, Event, retry, seconds(timeout), start, tuple(needs), rate, cpu=cpu)
+            self.events.append(replace(policy, order=order, matching=matching))
+            return fn
+
+        return register
+
+    def batch(
+        self,
+        *,
+        size: int = 64,
+        within: Duration = "20ms",
+        retry: Retry = Retry(),
+        timeout: Duration = "60s",
+        start: Start = "now",
+        needs: Sequence[Dependency] = (),
+    ) -> Callable[[BatchHandler[MessageT, OutcomesT]], BatchHandler[MessageT, OutcomesT]]:
+        """Register a handler of many messages of one class at once, commands or events.
+
+        A call is made when `size` messages are ready, or `within` that time of the first one; it returns one outcome
+        for each, in their order: the answer (None where there is none) or `Failed`. Where nothing is answered, it may
+        return None for all. `retry` is by message, `timeout` by call, `start` as of `event`,
+        `needs` as of `command`.
+        """
+
+        def register(fn: BatchHandler[MessageT, OutcomesT]) -> BatchHandler[MessageT, OutcomesT]:
+            self._still_open(fn)
+            limits = BundleLimits(size, seconds(within))
+            handler = Handler(fn, Event, retry, seconds(timeout), start, tuple(needs), bundle=limits)
+            try:
+                _ = handler.message
+                self.events.append(handler)
+            except ConfigurationError:  # no event's: a command's, or a mistake that the check will find
+                self.commands.append(replace(handler, kind=Command))
             return fn
 
         return register
@@ -137,42 +265,149 @@ class App:
         """
 
         def register(fn: WorkflowFunction[CommandT, WorkflowT]) -> WorkflowFunction[CommandT, WorkflowT]:
+            self._still_open(fn)
             limit = inf if timeout is None else seconds(timeout)
             self.workflows.append(Workflow(fn, Command, retry, limit, version=version))
             return fn
 
         return register
 
+    def middleware(self, fn: MiddlewareT) -> MiddlewareT:
+        """Run it around every attempt, with (message, context, call_next); the first one registered is outermost.
+
+        An `async def` is around the handlers that are one, a plain `def` around the plain ones. It sees what the
+        handler returned or raised, may return something else of the declared class, and may raise.
+        """
+        self._still_open(fn)
+        self.layers.append(fn)
+        return fn
+
+    def include(self, handlers: Handlers | ModuleType | str) -> None:
+        """Add these handlers inside of their own middleware, or those of all `Handlers` in a module or package.
+
+        What they hold now is added; ConfigurationError where there is nothing, or nothing is found.
+        """
+        groups = [handlers] if isinstance(handlers, Handlers) else found_in(handlers, Handlers)
+        wrong = [line for group in groups for line in group.unguarded()]
+        if not any(group.commands or group.events or group.workflows for group in groups):
+            wrong.append(f"nothing to include in {getattr(handlers, '__name__', handlers)}: it has no `Handlers`")
+        if wrong:
+            raise ConfigurationError(wrong)
+        self._still_open(handlers)
+        for group in groups:
+            group.closed = True
+            self.commands += group.inside(group.commands)
+            self.events += group.inside(group.events)
+            self.workflows += group.workflows
+
+    def inside(self, handlers: Iterable[Handler]) -> list[Handler]:
+        """The same with the middleware around them."""
+        layers = self.layers
+        if not layers:
+            return list(handlers)
+        return [replace(one, fn=around(one.fn, layers)) if one.layered else one for one in handlers]
+
+    def unguarded(self) -> list[str]:
+        """Handlers that no middleware would be around, though there is some: one line each."""
+        handlers = [*self.commands, *self.events, *self.workflows]
+        bare = [handler for handler in handlers if not handler.layered and self.layers]
+        return passed_by((handler.fn for handler in handlers if handler.layered), self.layers) + [
+            f"{handler.name} {handler.apart}, so no middleware is around it: "
+            "register the handlers that want some with `Handlers` of their own"
+            for handler in bare
+        ]
+
+    def _still_open(self, what: object) -> None:
+        if self.closed:
+            name = getattr(what, "__qualname__", type(what).__name__)
+            raise ConfigurationError([f"{name} comes too late: what it is registered with runs, or has been included"])
+
+
+class App(Handlers):
+    """A service: a consumer group with its handlers.
+
+    `delivery` is `transactional` (exactly once inside Kafka) or `at_least_once` (for handlers that keep no state).
+    """
+
+    def __init__(self, service: str, *, delivery: Literal["transactional", "at_least_once"] = "transactional") -> None:
+        super().__init__()
+        self.service = service
+        self.delivery = delivery
+        self.controls = ControlTable()  # what is declared at run time; its worker keeps it up to date
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """The lanes that its commands declare, most urgent first."""
+        return next((handler.message.lanes for handler in (*self.commands, *self.workflows)), ())
+
     @property
     def messages(self) -> set[type[Message]]:
         """Every class that a handler takes or returns."""
-        taken = {handler.message for handler in (*self.commands, *self.events, *self.workflows)}
         answering = (*self.commands, *self.workflows)
+        taken = {message for handler in (*answering, *self.events) for message in handler.messages}
         return taken | {handler.returns for handler in answering if handler.returns is not None}
 
     def check(self) -> None:
         """Every mistake of this app in one ConfigurationError, before anything is read."""
-        wrong = [problem for problem in [bad_name(self.service)] if problem]
+        wrong = [*filter(None, [bad_name(self.service)]), *self.unguarded()]
         for handler in (*self.commands, *self.events, *self.workflows):
             try:
                 wrong += self._mistakes(handler)
             except ConfigurationError as error:
                 wrong += error.mistakes
+        wrong += self._ambiguous()
         if wrong:
             raise ConfigurationError(f"{self.service}: {line}" for line in wrong)
 
+    def _ambiguous(self) -> list[str]:
+        """Dependencies of one name that are declared in two ways: there is one breaker for each name."""
+        found: dict[str, set[Dependency]] = {}
+        for handler in (*self.commands, *self.events):
+            for dependency in handler.needs:
+                found.setdefault(dependency.name, set()).add(dependency)
+        twice = [name for name, declared in found.items() if len(declared) > 1]
+        return [f"dependency {name!r} is declared with different figures: declare it once" for name in sorted(twice)]
+
     def _mistakes(self, handler: Handler) -> list[str]:
-        message = handler.message
-        wrong = (
-            []
-            if message.key_field in (None, *message.model_fields)
-            else [f"{message.__name__} names {message.key_field!r} as its key, which is not a field of it"]
-        )
-        wrong += self._needs_state(handler, message) if self.delivery == "at_least_once" else []
-        if handler.kind is Event:
-            problem = bad_name(message.family)
-            return [*wrong, f"{message.__name__}: {problem}"] if problem else wrong
-        return wrong + self._command_mistakes(handler, message)
+        wrong = []
+        for message in handler.messages:
+            if message.key_field not in (None, *message.model_fields):
+                wrong.append(f"{message.__name__} names {message.key_field!r} as its key, which is not a field of it")
+            wrong += self._needs_state(handler, message) if self.delivery == "at_least_once" else []
+            if handler.kind is Event and (problem := bad_name(message.family)):
+                wrong.append(f"{message.__name__}: {problem}")
+        if handler.bundle is not None:
+            wrong += self._bundle_mistakes(handler)
+        if handler.cpu:
+            wrong += self._cpu_mistakes(handler, handler.message)
+        return wrong if handler.kind is Event else wrong + self._command_mistakes(handler, handler.message)
+
+    @staticmethod
+    def _bundle_mistakes(handler: Handler) -> list[str]:
+        assert handler.bundle is not None
+        wrong = []
+        if handler.context not in (None, BatchContext):
+            wrong.append(f"{handler.name}: a batch handler is given a BatchContext, not {handler.context!r}")
+        if handler.bundle.size < 1:
+            wrong.append(f"{handler.name}: size is {handler.bundle.size}; a call takes one message at least")
+        if handler.kind is Event and handler.returns is not None:
+            wrong.append(f"{handler.name} returns {handler.returns}, but nobody is answered by what handles an event")
+        return wrong
+
+    @staticmethod
+    def _cpu_mistakes(handler: Handler, message: type[Message]) -> list[str]:
+        wrong = []
+        if handler.asynchronous:
+            wrong.append(f"{handler.name}: what computes in a process of its own awaits nothing; make it a plain def")
+        if handler.context not in (None, CpuContext):
+            wrong.append(f"{handler.name}: a handler with cpu=True is given a CpuContext, not {handler.context!r}")
+        for what in filter(None, (handler.fn, message, handler.returns)):
+            try:
+                pickle.dumps(what)
+            except (pickle.PicklingError, AttributeError, TypeError) as error:
+                place = "another process must be able to import it: define it at the top level of its module"
+                wrong.append(f"{handler.name}: {place} ({error})")
+        return wrong
 
     @staticmethod
     def _needs_state(handler: Handler, message: type[Message]) -> list[str]:
@@ -195,10 +430,17 @@ class App:
             )
         if message.service != self.service:
             wrong.append(f"{message.__name__} belongs to service {message.service!r}, not {self.service!r}")
+        elif message.lanes != self.lanes:
+            head = (*self.commands, *self.workflows)[0].message
+            wrong.append(
+                f"{message.__name__} and {head.__name__} declare different lanes of {self.service!r}, "
+                f"{message.lanes} and {head.lanes}: make one Service(…) and name it in both"
+            )
         if isinstance(handler, Workflow):
             return wrong + self._workflow_mistakes(handler, message)
-        if next(other.fn for other in self.commands if other.message is message) is not handler.fn:
-            wrong.append(f"{message.__name__} has a second handler, {handler.name}; a command has exactly one")
+        first = next(other for other in self.commands if other.message is message)
+        if first is not handler:
+            wrong.append(f"{message.__name__} has two handlers, {first.name} and {handler.name}: a command has one")
         return wrong
 
     def _workflow_mistakes(self, workflow: Workflow, message: type[Command[Any]]) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from antiphon.app import App
 from antiphon.broker import Admin, Broker
+from antiphon.brokers.profiles import PROFILES
 from antiphon.catalogue import Catalogue, Installation
 from antiphon.client import Client
 from antiphon.clock import Clock
@@ -24,6 +25,7 @@ from antiphon.lifecycle import CommandHasFailed
 from antiphon.llm import Llm
 from antiphon.processing.outbound import Limits
 from antiphon.processing.worker import Worker, WorkerOptions, WorkerParts, slice_topics
+from antiphon.profile import Profile
 from antiphon.settings import Settings
 from antiphon.status.measures import ProjectionMeasures
 from antiphon.status.projector import Projector, ProjectorParts
@@ -47,7 +49,6 @@ def installation(settings: Settings) -> Installation:
 def kafka(settings: Settings) -> Broker:
     """The cluster that the settings name."""
     from antiphon.brokers.kafka import KafkaBroker
-    from antiphon.brokers.profiles import PROFILES
 
     return KafkaBroker(PROFILES[settings.profile], settings.bootstrap_servers, settings.kafka)
 
@@ -138,7 +139,9 @@ class RunningWorker:
 
 def worker(app: App, broker: Broker, settings: Settings, metrics: PrometheusMetrics) -> RunningWorker:
     """A worker of this app with threads of its own."""
-    executor, clock = LoopExecutor(HandlerLimits(settings.handlers, settings.handler_threads)), SystemClock()
+    app.closed = True
+    limits = HandlerLimits(settings.handlers, settings.handler_threads, settings.calculators)
+    executor, clock = LoopExecutor(limits), SystemClock()
     options = WorkerOptions(
         replica=settings.replica, in_flight=settings.in_flight, limits=Limits(settings.max_message_bytes)
     )
@@ -151,6 +154,18 @@ def check_topics(cluster: Admin, catalogue: Catalogue, topics: set[str]) -> None
     missing = catalogue.missing(cluster.topics(), topics)
     if missing:
         raise ConfigurationError(missing)
+
+
+def check_profile(app: App, profile: Profile) -> None:
+    """ConfigurationError with everything that the app needs and this kind of cluster does not have."""
+    needed = {"lanes": bool(app.lanes)}
+    wrong = [
+        f"{app.service} declares {feature}, which the profile {profile.name} does not have: {reason}"
+        for feature, reason in profile.refusals.items()
+        if needed.get(feature)
+    ]
+    if wrong:
+        raise ConfigurationError(wrong)
 
 
 def topics_of(app: App, catalogue: Catalogue) -> set[str]:
@@ -166,12 +181,13 @@ def topics_of(app: App, catalogue: Catalogue) -> set[str]:
         names.activity,
         names.events(CommandHasFailed.family),
     }
-    return {mine.commands, *mine.events, *([mine.state] if mine.state else []), *platform}
+    return {*mine.sources, *([mine.state] if mine.state else []), *platform}
 
 
 def run_service(app: App, catalogue: Catalogue, settings: Settings) -> int:
     """Run one service until SIGTERM; the exit code is 0 after a clean stop."""
     begin_process(settings)
+    check_profile(app, PROFILES[settings.profile])
     stop = until_signalled()
     broker = kafka(settings)
     cluster = broker.admin()

@@ -103,6 +103,7 @@ class Catalogue:
         names = self.installation.names
         for app in self.apps.values():
             yield names.commands(app.service)
+            yield from names.lanes(app.service, app.lanes)
             yield names.state(app.service)
         families = {message.family for message in self.types.values() if issubclass(message, Event)}
         for family in sorted(families | {CommandHasFailed.family}):

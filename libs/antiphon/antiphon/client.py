@@ -1,9 +1,9 @@
-"""The contract of a client: what programs outside of services do with commands."""
+"""The contract of a client: what programs outside of services do with commands, and with facts of their own."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -11,24 +11,38 @@ from uuid import UUID
 
 from antiphon.declarations import Change
 from antiphon.durations import Duration
-from antiphon.messages import Answer, Command
+from antiphon.lifecycle import DeadLetter
+from antiphon.messages import Answer, Command, Event, Message
 
 ReplyT = TypeVar("ReplyT", bound=Answer | None)
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitOptions:
-    """How a command travels. `command_id` is chosen by the sender or made; `priority` one of the four levels;
-    `deadline` is when it must have been started; `tags` and `metadata` are labels for the read side."""
+    """How a message travels. `command_id` is chosen by the sender or made; `priority` one of the four levels; `tenant`
+    is whose it is; `deadline` is when it must have been started, `not_before` when it may be; `tags` and `metadata` are
+    labels for the read side."""
 
     command_id: UUID | None = None
     correlation_id: str | None = None
     causation_id: UUID | None = None
     priority: str = "normal"
     deadline: datetime | None = None
+    not_before: datetime | None = None
     subject: str | None = None
+    tenant: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnedLetter:
+    """A dead letter on its way back to its owner: to be tried again, with `edited` as its content if that is given, or
+    only to be closed."""
+
+    letter: DeadLetter
+    edited: Message | None = None
+    discard: bool = False
 
 
 class Client(ABC):
@@ -43,10 +57,39 @@ class Client(ABC):
         """
 
     @abstractmethod
+    async def publish(self, event: Event, options: SubmitOptions = SubmitOptions()) -> UUID:
+        """Write a fact to its family; returns its id (that of the options, else a new one) when the cluster has it.
+
+        Raises what `submit` raises.
+        """
+
+    @abstractmethod
     async def request(
-        self, command: Command[ReplyT], *, timeout: Duration, options: SubmitOptions = SubmitOptions()
+        self, command: Command[ReplyT], *, timeout: Duration | None = None, options: SubmitOptions = SubmitOptions()
     ) -> ReplyT:
-        """Submit and wait for the answer. Raises CommandFailed (code `timeout` when none came in time)."""
+        """Submit and wait for the answer, for as long as the command's class says if there is no `timeout`.
+
+        Raises CommandFailed (code `timeout` when none came in time).
+        """
+
+    @abstractmethod
+    async def cancel(
+        self, command_id: UUID, *, service: str, key: bytes | None = None, reason: str = "", requested_by: str = ""
+    ) -> None:
+        """Ask the command's owner to end it; returns when the cluster has stored the wish.
+
+        The command's end tells what came of it. `key` is that of its record; without it every slice is asked.
+        Raises UnknownTopic, BrokerUnavailable, ConfigurationError.
+        """
+
+    @abstractmethod
+    async def send_back(self, letters: Sequence[ReturnedLetter]) -> None:
+        """Ask the owners of these dead letters to redrive or discard them; returns when the cluster has stored all.
+
+        Those of one partition are written in this order. Raises InvalidMessage for one whose content the dead letter
+        does not have, before anything is written; UnknownTopic, BrokerUnavailable, RecordRefused, ConfigurationError
+        when some may have been: to send them again does no harm.
+        """
 
     @abstractmethod
     async def declare(self, change: Change) -> None:

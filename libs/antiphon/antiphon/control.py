@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, ConfigDict, Field, JsonValue, field_validator
 
-from antiphon.messages import Command, Event, Reply, command_name
+from antiphon.messages import Command, Event, Reply, Service, command_name
 
 ProcessorName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}$")]
 TypeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 EVERYTHING = "*"  # the target of a start: every switch before it is void
 TARGET = re.compile(r"\*|[a-z][a-z0-9-]{0,62}(/(handler|subscription)/[\w<>-]{1,200})?")
 DECLARED_SERVICE = "processors"  # the service that carries out command types declared at run time
+PROCESSORS = Service(DECLARED_SERVICE, lanes=("critical", "high", "low"))
 
 
 class ProcessorDeclared(Event, family="control"):
@@ -91,6 +92,8 @@ class ReplicaSeen(Event, family="activity"):
 
     `processed` counts settled commands by type since `started_at`; `in_flight` of `capacity` records are admitted and
     not settled. `paused` are the targets that this replica holds back; `busy` and `done` count by declared processor.
+    `breakers` has the state of each dependency whose breaker is not closed. `backlog` commands of its slices are not
+    settled, in the log or in memory; `settled_per_second` is how fast it has been of late.
     """
 
     service: str
@@ -105,6 +108,9 @@ class ReplicaSeen(Event, family="activity"):
     paused: list[str]
     busy: dict[str, int] = Field(default={})
     done: dict[str, int] = Field(default={})
+    breakers: dict[str, str] = Field(default={})
+    backlog: int = 0
+    settled_per_second: float = 0.0
 
 
 class DeclaredCompleted(Reply):
@@ -115,7 +121,7 @@ class DeclaredCompleted(Reply):
     simulated: bool = False
 
 
-class DeclaredCommand(Command[DeclaredCompleted], service=DECLARED_SERVICE):
+class DeclaredCommand(Command[DeclaredCompleted], service=PROCESSORS):
     """Any command whose type was declared at run time: one record for all of them."""
 
     command_type: TypeName

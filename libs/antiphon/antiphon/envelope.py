@@ -12,12 +12,13 @@ from uuid import UUID, SafeUUID
 
 from antiphon.broker import Headers, Record
 from antiphon.errors import UndecodableMessage
+from antiphon.messages import PRIORITIES, Priority
 
 SPECVERSION = ("ce_specversion", b"1.0")
 AVRO = ("content-type", b"avro/binary")
 JSON = ("content-type", b"application/json")
+TENANT = "ce_tenantid"
 DECLARED_TYPE = "ce_commandtype"  # the name of a type declared at run time, for readers of headers alone
-PRIORITIES = ("critical", "high", "normal", "low")
 LONGEST_CORRELATION = 128
 _ADDRESS = re.compile(r"(?P<topic>[a-zA-Z0-9._-]{1,249})/(?P<partition>\d{1,6})")
 
@@ -47,6 +48,7 @@ class Origin(NamedTuple):
     causation_id: str | None = None
     traceparent: bytes | None = None
     tracestate: bytes | None = None
+    tenant: bytes | None = None
 
 
 class Envelope:
@@ -89,7 +91,13 @@ class Envelope:
     def origin(self) -> Origin:
         """What messages inherit that this one leads to."""
         headers = self.headers
-        return Origin(self.correlation_or_id, self.id, headers.get("traceparent"), headers.get("tracestate"))
+        traced = headers.get("traceparent"), headers.get("tracestate")
+        return Origin(self.correlation_or_id, self.id, *traced, headers.get(TENANT))
+
+    @property
+    def tenant(self) -> str:
+        """Whose it is; the empty name where it does not say."""
+        return self.header(TENANT) or ""
 
     @property
     def source(self) -> str | None:
@@ -136,10 +144,10 @@ class Envelope:
         return None if "ce_replyto" not in self.headers else reply_address(self.headers)
 
     @property
-    def priority(self) -> str:
+    def priority(self) -> Priority:
         """critical, high, normal or low; anything else counts as normal."""
         stated = self.header("ce_priority")
-        return stated if stated in PRIORITIES else "normal"
+        return next((priority for priority in PRIORITIES if priority == stated), "normal")
 
     @property
     def deadline(self) -> float | None:
@@ -161,7 +169,7 @@ class Envelope:
             return None
         if not (stated.isascii() and stated.isdigit() and 1 <= int(stated) < 2**31):
             raise UndecodableMessage(f"ce_generation is {stated!r}; a redrive counts from 1")
-        return Redrive(self.header("ce_handler"), int(stated), "ce_discard" in self.headers)
+        return Redrive(self.header("ce_handler") or None, int(stated), "ce_discard" in self.headers)
 
     @property
     def content_type(self) -> bytes | None:
@@ -234,7 +242,7 @@ def _stamp(when: float) -> tuple[str, bytes]:
 
 def headers(source: str, message_type: str, message_id: str, when: float, origin: Origin) -> Headers:
     """The headers of an Avro message; addresses, deadlines and the like are appended by whoever knows them."""
-    correlation_id, causation_id, traceparent, tracestate = origin
+    correlation_id, causation_id, traceparent, tracestate, tenant = origin
     found: Headers = [
         *_stem(source, message_type),
         ("ce_id", message_id.encode()),
@@ -247,6 +255,8 @@ def headers(source: str, message_type: str, message_id: str, when: float, origin
         found.append(("traceparent", traceparent))
         if tracestate is not None:
             found.append(("tracestate", tracestate))
+    if tenant is not None:
+        found.append((TENANT, tenant))
     return found
 
 

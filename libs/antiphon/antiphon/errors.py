@@ -22,9 +22,12 @@ AntiphonError
 │   └── ProjectionSuperseded  another replica has folded further: read on from the stored positions
 ├── HandlerTimeout            a handler ran longer than its declared timeout
 ├── Retryable                 raised by authors: try again within the handler's policy
-│   └── RetryAfter            ... but not before a stated time
+│   ├── RetryAfter            ... but not before a stated time
+│   │   └── DependencyDown    ... and nobody who needs the same is to try until then
+│   └── CalculatorDied        the process that ran a handler with cpu=True ended before the handler did
 ├── Permanent                 raised by authors: trying again cannot help
-│   └── NoProcessor           no declared processor can execute the command
+│   ├── NoProcessor           no declared processor can execute the command
+│   └── TooManyOutputs        one attempt sent or published more than one transaction can bear
 ├── LlmError                  a language model gave no usable answer; each is Retryable or Permanent as well
 │   ├── LlmRateLimited        too many requests: a RetryAfter
 │   ├── LlmUnavailable        cannot be reached, or is in trouble: a RetryAfter
@@ -51,6 +54,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from antiphon.dependency import Dependency
 from antiphon.durations import Duration, seconds
 
 
@@ -187,8 +191,28 @@ class RetryAfter(Retryable):
         super().__init__(message)
 
 
+class CalculatorDied(Retryable):
+    """The process that ran the handler has ended in the middle of it; other messages are not touched by it."""
+
+
+class DependencyDown(RetryAfter):
+    """Raise it in a handler that knows for sure: the breaker of this dependency opens at once.
+
+    It stays open for `retry_after` (seconds), or where that is None for as long as the dependency declares.
+    """
+
+    def __init__(self, dependency: Dependency, message: str = "", *, retry_after: Duration | None = None) -> None:
+        self.dependency = dependency
+        self.retry_after = None if retry_after is None else seconds(retry_after)
+        super().__init__(message or f"{dependency.name} is down", retry_after or "0s")
+
+
 class Permanent(AntiphonError):
     """Raise it in a handler when another attempt cannot help; the message becomes a dead letter at once."""
+
+
+class TooManyOutputs(Permanent):
+    """One attempt has sent or published too much: send one command for each part, and let those send the rest."""
 
 
 class NoProcessor(Permanent):

@@ -9,20 +9,44 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from antiphon.broker import Partition, Reader, Record
 
+RANKS = 8  # two for each of four lanes, the most urgent first
+URGENT = (0, 1, 2, 4, 6)  # the critical lane's, and of each other lane the one of what overtakes
+
+
+@dataclass(frozen=True, slots=True)
+class Calculation:
+    """`fn(*arguments)`, which can be pickled; those of one name are expected to take about as long."""
+
+    name: str
+    fn: Callable[..., object]
+    arguments: tuple[object, ...]
+
 
 class Work(ABC):
-    """One attempt of one handler. It keeps its own result; it never raises into the executor."""
+    """One attempt of one handler. It keeps its own result; it never raises into the executor.
+
+    Where more is ready than can run, `rank` (0 to 7) says what is started first; nothing waits for ever.
+    """
 
     __slots__ = ("extend", "stop")
 
+    rank: int = 5
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it is not to wait for others: it is critical, or overtakes a backlog of its lane."""
+        return self.rank in URGENT
+
     asynchronous: bool
+    calculated: bool = False  # synchronous, and busy for so long that it runs in a process of its own
     timeout: float
     extend: Callable[[], None] | None  # set while asynchronous work waits: its timeout begins anew
-    stop: Callable[[], None] | None  # the same: it is cancelled at its await
+    stop: Callable[[], None] | None  # the same, and of calculated work: it is cancelled
 
     @abstractmethod
     def start(self) -> Coroutine[Any, Any, object] | None:
@@ -31,6 +55,10 @@ class Work(ABC):
     @abstractmethod
     def call(self) -> None:
         """For synchronous work: run the handler and keep what comes of it."""
+
+    def calculation(self) -> Calculation:
+        """For calculated work: what to run elsewhere; what it returns or raises goes to `succeed` or `fail`."""
+        raise NotImplementedError
 
     @abstractmethod
     def succeed(self, result: object) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from antiphon.envelope import uuid_of
 from antiphon.messages import Event, Reply
 
 Status = Literal[
@@ -125,6 +127,12 @@ class RecordHeader(Part):
     value: bytes
 
 
+def letter_id(service: str, message_id: str, handler: str | None, generation: int) -> str:
+    """What a dead letter is called by people and programs: 16 hexadecimal digits, always the same for the same one."""
+    text = "\x1f".join((service, uuid_of(message_id), handler or "", str(generation)))
+    return blake2b(text.encode(errors="replace"), digest_size=8).hexdigest()
+
+
 class DeadLetter(Event, family="dead-letters"):
     """A record that was given up, whole and with its story; written in the transaction that moved its offset.
 
@@ -148,6 +156,10 @@ class DeadLetter(Event, family="dead-letters"):
     given_up_at: AwareDatetime
     generation: int = 0
 
+    @property
+    def letter_id(self) -> str:
+        return letter_id(self.service, self.message_id, self.handler, self.generation)
+
 
 class DeadLetterClosed(Event, family="lifecycle"):
     """A fact: the owner of the slice has dealt with this dead letter, as it was asked to.
@@ -162,6 +174,10 @@ class DeadLetterClosed(Event, family="lifecycle"):
     generation: int
     outcome: Literal["redriven", "discarded"]
     closed_at: AwareDatetime
+
+    @property
+    def letter_id(self) -> str:
+        return letter_id(self.service, self.message_id, self.handler, self.generation)
 
 
 class CancelRequested(Event, family="cancels"):

@@ -4,14 +4,40 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any, ClassVar, Generic
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import TypeVar
 
+from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError, InvalidMessage
 
 TYPE_PREFIX = "antiphon"
+Priority = Literal["critical", "high", "normal", "low"]
+Lane = Literal["critical", "high", "low"]
+PRIORITIES: tuple[Priority, ...] = ("critical", "high", "normal", "low")
+LANES: tuple[Lane, ...] = ("critical", "high", "low")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service as those who send to it have to know it: its name, and its lanes.
+
+    A lane is a command topic of its own for one priority; commands of any other priority lie on the service's one
+    topic. ConfigurationError for a lane that cannot be.
+    """
+
+    name: str
+    lanes: tuple[Lane, ...] = ()
+
+    def __post_init__(self) -> None:
+        unknown = [lane for lane in self.lanes if lane not in LANES]
+        if unknown or len(set(self.lanes)) < len(self.lanes):
+            raise ConfigurationError(
+                [f"service {self.name!r} has the lanes {self.lanes}: declare each of {', '.join(LANES)} once at most"]
+            )
+        object.__setattr__(self, "lanes", tuple(lane for lane in LANES if lane in self.lanes))
 
 
 class Message(BaseModel):
@@ -55,6 +81,22 @@ class Event(Message):
         return cls.family
 
 
+def event_name(event: type[Event]) -> str:
+    """`family.Class`: the name on the wire without what all of them begin with."""
+    return event.type_name().removeprefix(f"{TYPE_PREFIX}.")
+
+
+def events_below(event: type[Event]) -> list[type[Event]]:
+    """This class and all below it that the program has imported and that have a family, by their names."""
+    found = {event}
+    waiting = [event]
+    while waiting:
+        new = set(waiting.pop().__subclasses__()) - found
+        found |= new
+        waiting += new
+    return sorted((each for each in found if each.family), key=lambda each: (each.type_name(), each.__module__))
+
+
 class Reply(Message):
     """An answer for the asker alone; an `Event` that is returned is published as well."""
 
@@ -73,16 +115,28 @@ ReplyT = TypeVar("ReplyT", bound="Answer | None", default=None)
 class Command(Message, Generic[ReplyT]):
     """An instruction to one service; `Command[X]` is answered with an X, a bare `Command` with nothing.
 
-    `ordered`: behind one that has to wait for long, or was given up, later ones of its key wait too.
+    The service is named, or given as a `Service` with its lanes; a sub-class inherits both. `ordered`: behind one that
+    has to wait for long, or was given up, later ones of its key wait too. `answer_within`: how long a client
+    waits that does not say; the deadline of its request is that too.
     """
 
     service: ClassVar[str] = ""
+    lanes: ClassVar[tuple[Lane, ...]] = ()
+    answer_within: ClassVar[float] = 30.0
 
     def __init_subclass__(
-        cls, *, service: str | None = None, key: str | None = None, ordered: bool | None = None
+        cls,
+        *,
+        service: str | Service | None = None,
+        key: str | None = None,
+        ordered: bool | None = None,
+        answer_within: Duration | None = None,
     ) -> None:
         super().__init_subclass__()
-        cls.service = cls.service if service is None else service
+        if service is not None:
+            declared = service if isinstance(service, Service) else Service(service)
+            cls.service, cls.lanes = declared.name, declared.lanes
+        cls.answer_within = cls.answer_within if answer_within is None else seconds(answer_within)
         cls.key_field = cls.key_field if key is None else key
         cls.ordered = cls.ordered if ordered is None else ordered
 

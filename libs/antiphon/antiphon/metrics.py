@@ -61,6 +61,8 @@ CLOSED = ("redriven", "discarded")
 COMMITTED = ("committed", "aborted", "refused", "unknown")
 PROJECTED = ("folded", "ignored", "skipped", "refused")
 PHASES = ("restoring", "starting", "serving")
+BREAKER_STATES = ("closed", "half-open", "open")
+GATES = ("pause", "breaker", "rate")
 REBALANCES = ("assigned", "revoked", "lost")
 
 
@@ -69,6 +71,7 @@ TABLE: tuple[Metric, ...] = (
     _histogram("message_age_seconds", "From a record's time to its first attempt", "topic", buckets=AGES),
     _counter("duplicates_skipped", "Records whose id had been settled before", "topic"),
     _counter("messages_forwarded", "Records that lay in the wrong partition and were sent on", "topic"),
+    _counter("messages_overtook", "Records that were admitted before another tenant's backlog", "topic"),
     _counter("messages_produced", "Records written by committed batches", "topic"),
     _counter("dead_letters", "Records that were given up", "topic", "reason"),
     _counter("dead_letters_closed", "Dead letters that were sent back to their owner", outcome=CLOSED),
@@ -89,7 +92,10 @@ TABLE: tuple[Metric, ...] = (
     _gauge("parked_keys", "Keys that wait for a dead letter or a long retry", "service"),
     _gauge("ledger_ids", "Message ids in the ledgers of this worker's slices", "service"),
     _gauge("paused_targets", "What is paused of a service, as this worker knows it", "service"),
-    _gauge("waiting_records", "Records that wait for a paused handler or subscription", "service"),
+    _gauge("waiting_records", "Records that wait in memory for what is paused, down or used up", "service", gate=GATES),
+    _counter("held_back", "Deliveries that had to wait before an attempt, by what held them back", gate=GATES),
+    _gauge("breaker_state", "0 closed, 1 half-open, 2 open, as this worker knows it", "service", "dependency"),
+    _counter("breaker_transitions", "What breakers became", "dependency", state=BREAKER_STATES),
     _counter("control_refused", "Records of control that make no sense", "service"),
     _gauge("held_records", "Records held in memory", "service"),
     _counter("consumer_rebalances", "What the group said", kind=REBALANCES),
@@ -99,6 +105,7 @@ TABLE: tuple[Metric, ...] = (
     _gauge("projection_lag_records", "Records between the read side and the end of the log", "topic"),
     _counter("projected_records", "Records read by the read side, by what it made of them", outcome=PROJECTED),
     _counter("commands_submitted", "Commands accepted by the gateway", "command_type"),
+    _counter("commands_refused", "Commands that the gateway did not take, since too many wait", "service"),
     Metric(
         "http_server_request_duration_seconds",
         "histogram",

@@ -79,7 +79,15 @@ class Settings(BaseSettings):
     )
     handlers: int = Field(1000, ge=1, description="asynchronous handlers of one worker that may wait at once")
     handler_threads: int = Field(32, ge=1, description="threads of one worker for synchronous handlers")
+    calculators: int = Field(
+        0, ge=0, description="processes of one worker for handlers with cpu=True; 0: as many as cores"
+    )
     in_flight: int = Field(2000, ge=1, description="records of one worker admitted and not committed")
+    max_backlog: int = Field(
+        100_000,
+        ge=0,
+        description="commands of a service not settled, beyond which the gateway takes no more; 0: no limit",
+    )
     grace: float = Field(20.0, ge=0, description="seconds that a stopping process waits for what is in flight")
     llm_url: str | None = Field(None, description="an OpenAI-compatible server; without it an offline model answers")
     llm_key: SecretStr | None = Field(None, repr=False, description="the key that the model's server wants")

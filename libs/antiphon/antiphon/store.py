@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 from antiphon.broker import Partition
 from antiphon.control import ReplicaSeen
 from antiphon.declarations import Change, Controls
-from antiphon.lifecycle import Failure, Status
+from antiphon.lifecycle import DeadLetter, Failure, Status
 
 
 class Place(NamedTuple):
@@ -42,7 +42,8 @@ class CommandRow:
 
     `command_type` is the name as people write it (`process_data`), for types outside the catalogue the one on the wire;
     `created_at` is None until its own record was seen; `result` is JSON text; `payload_hash` is that of the record's
-    value, `origin` where the record lies.
+    value, `origin` where the record lies, `key` its key. `not_before` is when it is to be started at the earliest,
+    `generation` how often it had been redriven before it ended.
     """
 
     command_id: str
@@ -64,6 +65,9 @@ class CommandRow:
     progress: Progressed | None = None
     payload_hash: str | None = None
     origin: Place | None = None
+    key: bytes | None = None
+    not_before: float | None = None
+    generation: int = 0
 
     @property
     def listed_at(self) -> float:
@@ -138,7 +142,18 @@ class CommandQuery:
     limit: int = 50
 
 
-HistoryKind = Literal["submitted", "forwarded", "started", "dead_lettered", "settled"]
+HistoryKind = Literal[
+    "submitted",
+    "forwarded",
+    "started",
+    "cancel_requested",
+    "dead_lettered",
+    "settled",
+    "redriving",
+    "discarding",
+    "redriven",
+    "discarded",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +161,7 @@ class HistoryEntry:
     """What one record of the log tells of a command; `place` is where that record lies.
 
     `status` is the one that the record states, None if it states none. `attempt` is None before the first one.
+    `generation` is how often the command had been redriven when it happened; `note` is what somebody said about it.
     """
 
     command_id: str
@@ -158,23 +174,67 @@ class HistoryEntry:
     replica: str | None = None
     attempt: int | None = None
     error: Failure | None = None
+    generation: int = 0
+    note: str | None = None
+
+
+LetterState = Literal["open", "redriving", "discarding", "redriven", "discarded"]
+CLOSED: frozenset[LetterState] = frozenset({"redriven", "discarded"})
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterRow:
-    """A record that was given up. `place` is where its dead letter lies, `origin` where the record itself did."""
+    """A record that was given up; `place` is where its dead letter lies. In lists it comes without key, value and
+    headers of the record."""
 
     place: Place
-    message_id: str
-    message_type: str | None
-    service: str
-    handler: str | None
-    code: str
-    message: str
-    origin: Place
-    attempts: int
-    received_at: float
+    letter: DeadLetter
+    state: LetterState = "open"
+
+    @property
+    def letter_id(self) -> str:
+        return self.letter.letter_id
+
+    @property
+    def given_up_at(self) -> float:
+        return self.letter.given_up_at.timestamp()
+
+
+class LetterMark(NamedTuple):
+    """What somebody wants with a dead letter, or what its owner has done with it, and when: never `open`."""
+
+    letter_id: str
+    state: LetterState
+    at: float
+
+
+class LetterPosition(NamedTuple):
+    """Where a page of dead letters ends."""
+
     given_up_at: float
+    letter_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LetterQuery:
+    """Which dead letters are asked for: those that meet every condition given.
+
+    `message_type` is the name on the wire; `text` is looked for in the error's message, whatever the case; `since` and
+    `until` are seconds since 1970, of when it was given up.
+    """
+
+    ids: Sequence[str] | None = None
+    service: str | None = None
+    message_type: str | None = None
+    code: str | None = None
+    handler: str | None = None
+    since: float | None = None
+    until: float | None = None
+    text: str | None = None
+    state: LetterState | None = None
+    after: LetterPosition | None = None
+    limit: int = 50
+    oldest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +257,15 @@ class Folding(ABC):
         """Write these rows, new or changed; one row per command. What the gateway promised stays as it is."""
 
     @abstractmethod
-    def bury(self, letters: Sequence[DeadLetterRow]) -> None:
-        """Add dead letters; one that is there already (by its place) is left."""
+    def bury(self, buried: Sequence[DeadLetterRow]) -> None:
+        """Add dead letters; of several with one id the first in the log counts."""
+
+    @abstractmethod
+    def mark(self, marks: Sequence[LetterMark]) -> None:
+        """Note what is wanted with dead letters or was done with them, known already or not.
+
+        What was done counts more than what is wanted, of both the latest.
+        """
 
     @abstractmethod
     def append(self, entries: Sequence[HistoryEntry]) -> None:
@@ -253,8 +320,12 @@ class Store(ABC):
         """Set a new `due_at`; False if another replica did so since the submission was read, or its record was seen."""
 
     @abstractmethod
-    def dead_letters(self, limit: int) -> list[DeadLetterRow]:
-        """The newest dead letters, the newest first."""
+    def dead_letters(self, query: LetterQuery) -> list[DeadLetterRow]:
+        """At most `query.limit` dead letters that meet it, by when they were given up, then by id; without content."""
+
+    @abstractmethod
+    def whole_letters(self, ids: Collection[str]) -> dict[str, DeadLetterRow]:
+        """Those of these dead letters that there are, with key, value and headers of their records."""
 
     @abstractmethod
     def controls(self) -> Controls:

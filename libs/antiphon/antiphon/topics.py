@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
+
+from antiphon.messages import Command, Lane
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _DAY = 86_400_000
@@ -19,8 +22,17 @@ class TopicNames:
 
     prefix: str = "antiphon."
 
-    def commands(self, service: str) -> str:
-        return f"{self.prefix}commands.{service}"
+    def commands(self, service: str, lane: str | None = None) -> str:
+        """A service's command topic, or that of one of its lanes."""
+        return f"{self.prefix}commands.{service}" if lane is None else f"{self.prefix}commands.{service}.{lane}"
+
+    def lanes(self, service: str, lanes: Iterable[Lane]) -> dict[str, Lane]:
+        """The topics of these lanes of a service, most urgent first."""
+        return {self.commands(service, lane): lane for lane in lanes}
+
+    def of_command(self, kind: type[Command[Any]], priority: str = "normal") -> str:
+        """Where a command of this class and priority goes: the lane of that priority, if its service declares one."""
+        return self.commands(kind.service, priority if priority in kind.lanes else None)
 
     def events(self, family: str) -> str:
         return f"{self.prefix}events.{family}"

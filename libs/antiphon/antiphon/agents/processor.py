@@ -8,8 +8,8 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from antiphon.envelope import PRIORITIES
 from antiphon.errors import Permanent
+from antiphon.messages import PRIORITIES
 
 
 @dataclass(frozen=True, slots=True)

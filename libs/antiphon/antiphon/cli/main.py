@@ -13,10 +13,11 @@ from pydantic import ValidationError
 
 from antiphon import __version__, bootstrap
 from antiphon.catalogue import Catalogue
-from antiphon.cli import commands, config, control, pipeline, schemas, topics
+from antiphon.cli import commands, config, control, dead_letters, pipeline, schemas, topics
+from antiphon.cli.cancelling import cancel
 from antiphon.cli.console import WRONG_INPUT, clearly, err, exit_codes, fail, read_argument, show_value, waiting
 from antiphon.cli.discovery import chosen_packages, find_apps, load_app
-from antiphon.cli.options import Apps, AsJson, Wait, catalogue, quiet_settings
+from antiphon.cli.options import Apps, AsJson, Later, NotBefore, Wait, catalogue, quiet_settings, start_time
 from antiphon.client import SubmitOptions
 from antiphon.lifecycle import FINAL
 from antiphon.messages import Command, invalid
@@ -31,6 +32,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 cli.add_typer(commands.cli, name="commands")
+cli.add_typer(dead_letters.cli, name="dead-letters")
 cli.add_typer(topics.cli, name="topics")
 cli.add_typer(schemas.cli, name="schemas")
 cli.add_typer(config.cli, name="config")
@@ -107,6 +109,8 @@ def send(
     ] = None,
     correlation: Annotated[str | None, typer.Option(help="what it belongs to, an order number say")] = None,
     priority: Annotated[Priority, typer.Option(help="how urgent it is")] = "normal",
+    not_before: NotBefore = None,
+    later: Later = None,
     app: Apps = None,
     as_json: AsJson = False,
 ) -> None:
@@ -114,7 +118,8 @@ def send(
     settings = quiet_settings()
     known = catalogue(app, settings)
     message = parse(known.command(command), read_argument(parameters))
-    options = SubmitOptions(command_id=command_id, correlation_id=correlation, priority=priority)
+    start = start_time(not_before, later)
+    options = SubmitOptions(command_id=command_id, correlation_id=correlation, priority=priority, not_before=start)
     with waiting(f"waiting for the answer, {wait} at most" if wait else "sending"):
         answer = asyncio.run(_send(known, settings, message, wait, options))
     show_value(answer, as_json=as_json)
@@ -158,6 +163,9 @@ def status(
     if wait and state not in FINAL:
         err.print(f"it has not ended within {wait}", markup=False, highlight=False)
     raise SystemExit(1 if state in FINAL - {"completed"} or (wait and state not in FINAL) else 0)
+
+
+cli.command(epilog=exit_codes("it has ended otherwise, or not within --wait"))(cancel)
 
 
 def main() -> None:

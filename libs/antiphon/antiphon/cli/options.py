@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,30 @@ def _duration(text: str) -> str:
 Wait = Annotated[
     str | None, typer.Option(parser=_duration, metavar="DURATION", help="wait for its end, at most so long: 30s")
 ]
+
+
+NotBefore = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="when it may start, such as 2026-11-21T09:30:00Z or 2026-11-21T10:30+01:00"),
+]
+Later = Annotated[
+    str | None, typer.Option("--in", parser=_duration, metavar="DURATION", help="how long from now it may start: 10m")
+]
+
+
+def start_time(not_before: str | None, later: str | None) -> datetime | None:
+    """When a command may start; None for at once. Wrong usage ends the program."""
+    if not_before is None:
+        return None if later is None else datetime.now(UTC) + timedelta(seconds=seconds(later))
+    if later is not None:
+        raise typer.BadParameter("give either --not-before or --in")
+    try:
+        found = datetime.fromisoformat(not_before)
+    except ValueError:
+        raise typer.BadParameter(f"--not-before {not_before!r} is no time: write 2026-11-21T09:30:00Z") from None
+    if found.tzinfo is None:
+        raise typer.BadParameter(f"--not-before {not_before} has no zone: append Z, or +01:00")
+    return found
 
 
 def quiet_settings() -> Settings:

@@ -58,7 +58,7 @@ def status(url: Url = None, as_json: AsJson = False) -> None:
 @clearly
 def pause(target: Target, url: Url = None, as_json: AsJson = False) -> None:
     """Pause it: what comes for it waits in the log."""
-    _show(_call("POST", url, "/pipeline/pause", {"target": target, "by": _user()}), as_json=as_json)
+    _show(_call("POST", url, "/pipeline/pause", {"target": target, "by": user()}), as_json=as_json)
 
 
 @cli.command(epilog=exit_codes())
@@ -70,13 +70,14 @@ def resume(
 ) -> None:
     """Resume it, or everything."""
     if target is None:
-        found = _call("POST", url, "/pipeline/start", {"by": _user()})
+        found = _call("POST", url, "/pipeline/start", {"by": user()})
     else:
-        found = _call("POST", url, "/pipeline/resume", {"target": target, "by": _user()})
+        found = _call("POST", url, "/pipeline/resume", {"target": target, "by": user()})
     _show(found, as_json=as_json)
 
 
-def _user() -> str:
+def user() -> str:
+    """Who sits here, as far as that is known."""
     try:
         return getuser()
     except (KeyError, OSError):  # an account without a name, as in many containers

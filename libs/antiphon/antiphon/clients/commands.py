@@ -1,4 +1,4 @@
-"""From a command to the record that carries it."""
+"""From a command, or an event of a program's own, to the record that carries it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from antiphon.catalogue import Installation
 from antiphon.client import SubmitOptions
 from antiphon.codec import Codec
 from antiphon.control import DeclaredCommand
-from antiphon.envelope import DECLARED_TYPE, PRIORITIES, Origin, ReplyAddress, headers, reply_headers, rfc3339
+from antiphon.envelope import DECLARED_TYPE, Origin, ReplyAddress, headers, reply_headers, rfc3339
 from antiphon.errors import InvalidMessage, MessageTooLarge
-from antiphon.messages import Command
+from antiphon.messages import PRIORITIES, Command, Event
 from antiphon.topics import partition_of
 
 CORRELATION_LENGTH = 128
+LONGEST_TENANT = 128
 
 
 class CommandRecords:
@@ -29,9 +30,9 @@ class CommandRecords:
         self._limit = message_bytes
 
     def record(
-        self, command: Command[Any], options: SubmitOptions, when: float, reply: ReplyAddress | None = None
+        self, command: Command[Any] | Event, options: SubmitOptions, when: float, reply: ReplyAddress | None = None
     ) -> tuple[UUID, Outgoing]:
-        """The command's id and its record. Raises MessageTooLarge, and InvalidMessage for options nobody could read."""
+        """The message's id and its record. Raises MessageTooLarge, and InvalidMessage for options nobody could read."""
         kind = type(command)
         _check(kind.__name__, options)
         value = self._codec.encode(command)
@@ -43,6 +44,7 @@ class CommandRecords:
             options.correlation_id or _as_correlation(own_key) or str(id_),
             None if options.causation_id is None else str(options.causation_id),
             None if options.traceparent is None else options.traceparent.encode(),
+            tenant=None if options.tenant is None else options.tenant.encode(),
         )
         found = headers(self._source, kind.type_name(), str(id_), when, origin) + _option_headers(options)
         if isinstance(command, DeclaredCommand):
@@ -51,7 +53,10 @@ class CommandRecords:
             found += reply_headers(reply)
         key = (origin.correlation_id if own_key is None else own_key).encode()
         partition = partition_of(key, self._installation.partitions)
-        return id_, Outgoing(self._installation.names.commands(kind.service), partition, key, value, found)
+        names = self._installation.names
+        if isinstance(command, Event):
+            return id_, Outgoing(names.events(command.family), partition, key, value, found)
+        return id_, Outgoing(names.of_command(type(command), options.priority), partition, key, value, found)
 
 
 def _as_correlation(key: str | None) -> str | None:
@@ -64,8 +69,17 @@ def _check(name: str, options: SubmitOptions) -> None:
         wrong["priority"] = f"{options.priority!r} is none of {', '.join(PRIORITIES)}"
     if options.correlation_id is not None and not 0 < len(options.correlation_id) <= CORRELATION_LENGTH:
         wrong["correlation_id"] = f"has {len(options.correlation_id)} characters, it may have 1 to {CORRELATION_LENGTH}"
+    if options.tenant is not None and not 0 < len(options.tenant) <= LONGEST_TENANT:
+        wrong["tenant"] = f"has {len(options.tenant)} characters, it may have 1 to {LONGEST_TENANT}"
     if options.deadline is not None and options.deadline.tzinfo is None:
         wrong["deadline"] = f"{options.deadline} has no time zone; use datetime.now(UTC) and the like"
+    if options.not_before is not None:
+        if options.not_before.tzinfo is None:
+            wrong["not_before"] = f"{options.not_before} has no time zone; use datetime.now(UTC) and the like"
+        elif "deadline" not in wrong and options.deadline is not None and options.deadline < options.not_before:
+            wrong["not_before"] = (
+                f"{options.not_before} is after the deadline, {options.deadline}: it would never start"
+            )
     if wrong:
         raise InvalidMessage(name, wrong)
 
@@ -77,6 +91,8 @@ def _option_headers(options: SubmitOptions) -> Headers:
         found.append(("ce_priority", options.priority.encode()))
     if options.deadline is not None:
         found.append(("ce_deadline", rfc3339(options.deadline.timestamp()).encode()))
+    if options.not_before is not None:
+        found.append(("ce_notbefore", rfc3339(options.not_before.timestamp()).encode()))
     if options.subject is not None:
         found.append(("ce_subject", options.subject.encode()))
     if options.tags:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -14,16 +15,18 @@ from uuid import UUID
 
 from antiphon.broker import Outgoing
 from antiphon.catalogue import Catalogue
-from antiphon.client import Client, SubmitOptions
+from antiphon.client import Client, ReturnedLetter, SubmitOptions
 from antiphon.clients.answers import Answers
 from antiphon.clients.commands import CommandRecords
+from antiphon.clients.returned_letters import cancels, returned
 from antiphon.clock import Clock
 from antiphon.codec import Codec
 from antiphon.declarations import Change, written
 from antiphon.durations import Duration, seconds
 from antiphon.envelope import ReplyAddress
 from antiphon.errors import BrokerUnavailable, CommandFailed, ConfigurationError, UnknownTopic
-from antiphon.messages import Answer, Command, Message
+from antiphon.lifecycle import CancelRequested
+from antiphon.messages import Answer, Command, Event, Message
 from antiphon.processing.announced import announcements
 from antiphon.topics import partition_of, single_partition
 
@@ -86,10 +89,13 @@ class CorrelatingClient(Client):
     async def submit(self, command: Command[Any], options: SubmitOptions = SubmitOptions()) -> UUID:
         return await self._submit(command, options, None)
 
+    async def publish(self, event: Event, options: SubmitOptions = SubmitOptions()) -> UUID:
+        return await self._submit(event, options, None)
+
     async def request(
-        self, command: Command[ReplyT], *, timeout: Duration, options: SubmitOptions = SubmitOptions()
+        self, command: Command[ReplyT], *, timeout: Duration | None = None, options: SubmitOptions = SubmitOptions()
     ) -> ReplyT:
-        patience = seconds(timeout)
+        patience = command.answer_within if timeout is None else seconds(timeout)
         token = f"{self._token}.{next(self._numbers)}".encode()
         address = ReplyAddress(self._names.replies, self._reply_partition, token, token)
         answer = self._answers.expect(token, type(command))
@@ -109,6 +115,36 @@ class CorrelatingClient(Client):
             ) from None
         finally:
             self._answers.forget(token)
+
+    async def cancel(
+        self, command_id: UUID, *, service: str, key: bytes | None = None, reason: str = "", requested_by: str = ""
+    ) -> None:
+        wanted = CancelRequested(
+            command_id=str(command_id),
+            service=service,
+            reason=reason,
+            requested_by=requested_by,
+            requested_at=datetime.fromtimestamp(self._clock.now(), UTC),
+        )
+        await self._open_once()
+        await self._check(self._names.cancels)
+        for record in cancels(wanted, key, self._catalogue.installation):
+            await self._write(record)
+
+    async def send_back(self, letters: Sequence[ReturnedLetter]) -> None:
+        installed = self._catalogue.installation
+        lanes: defaultdict[tuple[str, int], list[Outgoing]] = defaultdict(list)
+        for record in (returned(letter, installed) for letter in letters):
+            lanes[record.topic, record.partition].append(record)
+        await self._open_once()
+        for topic in {topic for topic, _ in lanes}:
+            await self._check(topic)
+        # partitions side by side, each in its order
+        await asyncio.gather(*map(self._write_in_order, lanes.values()))
+
+    async def _write_in_order(self, records: Sequence[Outgoing]) -> None:
+        for record in records:
+            await self._write(record)
 
     async def declare(self, change: Change) -> None:
         await self._open_once()
@@ -131,7 +167,7 @@ class CorrelatingClient(Client):
             raise
         return self
 
-    async def _submit(self, command: Command[Any], options: SubmitOptions, reply: ReplyAddress | None) -> UUID:
+    async def _submit(self, command: Command[Any] | Event, options: SubmitOptions, reply: ReplyAddress | None) -> UUID:
         id_, record = self._records.record(command, options, self._clock.now(), reply)
         await self._ready(type(command))
         await self._check(record.topic)

@@ -5,27 +5,30 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import copy_context
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from antiphon.broker import Reader
-from antiphon.errors import HandlerTimeout
 from antiphon.executor import Executor, Intake, Promise, Work
 from antiphon.executors.intakes import WatchedIntake
 from antiphon.executors.runners import STOPPING, Runners
+from antiphon.executors.threads import HandlerThreads
+
+if TYPE_CHECKING:
+    from antiphon.executors.calculators import Calculators
 
 
 @dataclass(frozen=True, slots=True)
 class HandlerLimits:
-    """How many asynchronous handlers may be suspended at once, and how many threads synchronous ones have."""
+    """How many asynchronous handlers may be suspended at once, how many threads synchronous ones have, and how many
+    processes those that compute (0: one for each core)."""
 
     asynchronous: int = 1000
     synchronous: int = 32
+    calculators: int = 0
 
 
 class CommitLane:
@@ -79,9 +82,8 @@ class LoopExecutor(Executor):
         self._runners = Runners(self._loop, limits.asynchronous, self._ended_here)
         self._waiting = self._woken = False
         self._commits = CommitLane(self.wake)
-        self._pool: ThreadPoolExecutor | None = None
-        self._sync_lock = threading.Lock()
-        self._running: dict[Work, float] = {}
+        self._calculators: Calculators | None = None
+        self._threads = HandlerThreads(limits.synchronous, self._called)
 
     def intake(self, reader: Reader, limit: int) -> Intake:
         return WatchedIntake(reader, limit, self.wake)
@@ -91,35 +93,31 @@ class LoopExecutor(Executor):
         if asynchronous:
             self._runners.add(asynchronous)
         if len(asynchronous) < len(work):
-            self._call([one for one in work if not one.asynchronous])
+            self._threads.add([one for one in work if not one.asynchronous and not one.calculated])
+            self._calculate([one for one in work if one.calculated])
+
+    def _calculate(self, work: Sequence[Work]) -> None:
+        if not work:
+            return
+        if self._calculators is None:
+            from antiphon.executors.calculators import Calculators  # most programs never need it
+
+            self._calculators = Calculators(self._limits.calculators, self._calculated)
+        self._calculators.add(work)
+
+    def _calculated(self, ended: Sequence[Work]) -> None:
+        self._ended.extend(ended)
+        self.wake()
 
     def promise(self) -> Promise:
         return self._loop.create_future()
 
-    def _call(self, work: Sequence[Work]) -> None:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._limits.synchronous, thread_name_prefix="handler")
-        for one in work:
-            self._pool.submit(copy_context().run, self._call_one, one)
-
-    def _call_one(self, work: Work) -> None:
-        begun = time.monotonic()
-        with self._sync_lock:
-            self._running[work] = begun
-        try:
-            work.call()
-        finally:
-            with self._sync_lock:
-                del self._running[work]
-            if time.monotonic() - begun > work.timeout:
-                work.fail(HandlerTimeout(work.timeout))
-            self._ended.append(work)
-            self.wake()
+    def _called(self, work: Work) -> None:
+        self._ended.append(work)
+        self.wake()
 
     def stuck(self) -> Work | None:
-        now = time.monotonic()
-        with self._sync_lock:
-            return next((work for work, begun in self._running.items() if now - begun > 2 * work.timeout + 10), None)
+        return self._threads.stuck()
 
     def _ended_here(self, ended: list[Work]) -> None:
         self._ended.extend(ended)
@@ -159,17 +157,18 @@ class LoopExecutor(Executor):
 
     def close(self, timeout: float) -> bool:
         if self._loop.is_closed():
-            return not self._running
+            return not self._threads.busy
         self._commits.join(timeout)
         self._commits.leave()
+        if self._calculators is not None:
+            self._calculators.close()
         self._loop.run_until_complete(self._drain(timeout))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         with suppress(TimeoutError):  # what somebody has given to a thread may take longer than a stop
             self._loop.run_until_complete(asyncio.wait_for(self._loop.shutdown_default_executor(), timeout))
         self._loop.close()
-        if self._pool is not None:
-            self._pool.shutdown(wait=not self._running, cancel_futures=True)
-        return not self._running
+        self._threads.close()
+        return not self._threads.busy
 
     async def _drain(self, timeout: float) -> None:
         self._runners.cancel()

@@ -9,6 +9,7 @@ from typing import Any
 from antiphon.broker import Reader
 from antiphon.executor import Executor, Intake, Promise, Work
 from antiphon.executors.intakes import DirectIntake
+from antiphon.executors.ready import ReadyQueue
 
 
 class InlineExecutor(Executor):
@@ -21,7 +22,10 @@ class InlineExecutor(Executor):
         return DirectIntake(reader, limit)
 
     def handle(self, work: Sequence[Work]) -> None:
-        for one in work:
+        ready: ReadyQueue[Work] = ReadyQueue()
+        ready.extend(work)
+        while ready:
+            one = ready.popleft()
             copy_context().run(self._run, one)
             self._ended.append(one)
 

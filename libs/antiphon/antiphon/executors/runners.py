@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import types
-from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextvars import Context, copy_context
 from time import monotonic
@@ -18,6 +17,7 @@ from typing import Any
 
 from antiphon.errors import HandlerTimeout
 from antiphon.executor import Work
+from antiphon.executors.ready import ReadyQueue
 
 log = logging.getLogger(__name__)
 STOPPING = "stopping"
@@ -27,13 +27,16 @@ BLOCKING = 1.0  # seconds of a handler's without a wait that are worth a warning
 
 
 class Runners:
-    """Runs work on this event loop; `report` is called on it with everything that has ended, in batches."""
+    """Runs work on this event loop; `report` is called on it with everything that has ended, in batches.
+
+    At most `limit` handlers are suspended at a time, and an eighth more that are urgent.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int, report: Callable[[list[Work]], None]) -> None:
         self._loop = loop
-        self._limit = limit
+        self._limit, self._most = limit, limit + max(1, limit // 8)
         self._report = report
-        self._ready: deque[Work] = deque()
+        self._ready: ReadyQueue[Work] = ReadyQueue()
         self._ended: list[Work] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._suspended = 0
@@ -51,7 +54,9 @@ class Runners:
             task.cancel(STOPPING)
 
     def _start_runner(self) -> None:
-        if self._ready and self._suspended == len(self._tasks) < self._limit:
+        if self._suspended < len(self._tasks) or not self._ready:
+            return
+        if len(self._tasks) < self._limit or (len(self._tasks) < self._most and self._ready.urgent):
             self._tasks.add(self._loop.create_task(self._run()))
 
     async def _run(self) -> None:
@@ -75,13 +80,15 @@ class Runners:
             ended, self._ended = self._ended, []
             self._report(ended)
 
+    def _next(self) -> Work | None:
+        return self._ready.popleft() if len(self._tasks) <= self._limit else self._ready.pop_urgent()
+
     @types.coroutine
     def _take(self) -> Generator[Any, Any, None]:
         ready = self._ready
         taken, begun = 0, monotonic()
         until = begun + BREATH
-        while ready:
-            work = ready.popleft()
+        while ready and (work := self._next()) is not None:
             context = copy_context()
             try:
                 handler = context.run(work.start)

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from antiphon.gateway import control_rest, problems, rest
+from antiphon.gateway import control_rest, dead_letter_rest, problems, rest
+from antiphon.gateway.cancelling import Cancelling
 from antiphon.gateway.controlling import Controlling
 from antiphon.gateway.following import Following
 from antiphon.gateway.limits import BodyLimit
@@ -17,6 +18,7 @@ from antiphon.gateway.listing import Listing
 from antiphon.gateway.outbox import Outbox
 from antiphon.gateway.parts import GatewayOptions, GatewayParts
 from antiphon.gateway.production import Production
+from antiphon.gateway.redriving import Redriving
 from antiphon.gateway.submitting import Submitting
 from antiphon.gateway.watch import Watch
 
@@ -37,6 +39,8 @@ def gateway(parts: GatewayParts) -> FastAPI:
     app.include_router(rest.submitting(Submitting(parts, production)))
     app.include_router(rest.following(Following(parts.store, watch), parts.options.wait_limit))
     app.include_router(rest.listing(Listing(parts)))
+    app.include_router(rest.cancelling(Cancelling(parts, watch)))
+    app.include_router(dead_letter_rest.dead_letters(Redriving(parts)))
     controlling = Controlling(parts)
     app.include_router(rest.types(parts.catalogue, controlling.command_types))
     for routes in (control_rest.processors, control_rest.declared_types, control_rest.pipeline):

@@ -116,11 +116,14 @@ class TargetState(BaseModel):
 
 
 class ReplicaState(BaseModel):
-    """A live replica, and the targets that it holds back as of its last sign of life."""
+    """A live replica as of its last sign of life: the targets that it holds back, the state of each dependency whose
+    breaker is not closed, and how many commands it has not settled."""
 
     service: str
     replica: str
     paused: list[str]
+    breakers: dict[str, str]
+    backlog: int
     seen_at: str
 
 

@@ -47,7 +47,7 @@ LOOK = 0.02  # seconds between two looks whether the read side shows what has be
 def targets(app: App) -> list[str]:
     """Everything of a service that can be switched."""
     handlers = sorted({short_name(handler.name) for handler in (*app.commands, *app.events)})
-    families = sorted({handler.message.family for handler in app.events})
+    families = sorted({family for handler in app.events for family in handler.families})
     return [
         app.service,
         *(f"{app.service}/handler/{name}" for name in handlers),
@@ -177,6 +177,8 @@ class Controlling:
                     service=sign.service,
                     replica=sign.replica,
                     paused=sign.paused,
+                    breakers=sign.breakers,
+                    backlog=sign.backlog,
                     seen_at=rfc3339(sign.seen_at.timestamp()),
                 )
                 for sign in await self._live()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,7 @@ from antiphon.messages import command_name
 from antiphon.status.history import timeline
 from antiphon.store import CommandQuery, ListPosition, Tag
 
+LETTER_ID = re.compile(r"[0-9a-f]{16}")
 LONGEST_HISTORY = 1000  # entries; only somebody who sends one id again and again gets there
 
 
@@ -51,8 +53,8 @@ class Listing:
             command_type=self._type(request.type),
             status=request.status,
             tags=[_tag(text) for text in request.tags],
-            since=self._since(request.since),
-            after=_position(request.cursor),
+            since=moment(request.since, self._clock.now(), "query since"),
+            after=position(request.cursor),
             limit=request.limit + 1,
         )
         found = await run_in_threadpool(self._store.commands, query)
@@ -81,14 +83,16 @@ class Listing:
                 return text
             raise wrong({"query type": str(error)}) from None
 
-    def _since(self, text: str | None) -> float | None:
-        if text is None:
-            return None
-        try:
-            return _instant(text) if "T" in text else self._clock.now() - seconds(text)
-        except (ValueError, OverflowError):
-            said = f"{text!r:.80} is neither a time with its zone, such as 2026-11-21T09:30:00Z, nor a duration: 1h"
-            raise wrong({"query since": said}) from None
+
+def moment(text: str | None, now: float, field: str) -> float | None:
+    """A time, or how long ago, in seconds since 1970; Problem naming the field for text that is neither."""
+    if text is None:
+        return None
+    try:
+        return _instant(text) if "T" in text else now - seconds(text)
+    except (ValueError, OverflowError):
+        said = f"{text!r:.80} is neither a time with its zone, such as 2026-11-21T09:30:00Z, nor a duration: 1h"
+        raise wrong({field: said}) from None
 
 
 def _instant(text: str) -> float:
@@ -110,13 +114,14 @@ def cursor(position: ListPosition) -> str:
     return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
 
 
-def _position(text: str | None) -> ListPosition | None:
+def position(text: str | None) -> ListPosition | None:
+    """Where the page before ended; Problem for text that was not given here."""
     if text is None:
         return None
     try:
         # whatever is wrong with it: bytes, base64, UTF-8, JSON
-        when, command_id = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-        found = ListPosition(float(when), str(UUID(command_id)))
+        when, last = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+        found = ListPosition(float(when), last if LETTER_ID.fullmatch(last) else str(UUID(last)))
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         found = ListPosition(math.nan, "")
     if not math.isfinite(found.listed_at):

@@ -20,7 +20,8 @@ class GatewayOptions:
     cluster may take to store a command before the client is told to come again after `retry_after`. A command whose
     record was not seen `again_after` its submission is produced again; every `outbox_interval` it is looked for these.
     A long-poll lasts `wait_limit` at most and looks for changes every `watch_interval`. An answer to a
-    declaration waits `shown_within` at most for the read side to show it.
+    declaration waits `shown_within` at most for the read side to show it. No command is taken for a service of which
+    more than `max_backlog` are not settled (0: however many).
     """
 
     message_limit: int = 1_000_000
@@ -32,6 +33,7 @@ class GatewayOptions:
     wait_limit: float = 60.0
     watch_interval: float = 0.05
     shown_within: float = 2.0
+    max_backlog: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,12 @@ def unavailable(detail: str, *, again: str, seconds: int = RETRY_AFTER) -> Probl
     return Problem(503, "unavailable", detail, next=again, headers={"Retry-After": str(seconds)})
 
 
+def overloaded(detail: str, seconds: int) -> Problem:
+    """More work waits than is taken; nothing of the request has been kept."""
+    again = f"Send the same request again in {seconds} s."
+    return Problem(503, "overloaded", detail, next=again, headers={"Retry-After": str(seconds)})
+
+
 def response(problem: Problem) -> JSONResponse:
     """The problem on the wire."""
     body = ProblemBody(

@@ -61,7 +61,9 @@ class Production:
             correlation_id=submission.correlation_id,
             priority=submission.priority,
             deadline=request.metadata.deadline,
+            not_before=request.metadata.not_before,
             subject=request.metadata.subject,
+            tenant=request.metadata.tenant,
             tags=submission.tags,
             traceparent=traceparent,
         )

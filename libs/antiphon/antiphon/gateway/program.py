@@ -30,7 +30,8 @@ CLOSE_SECONDS = 10.0  # for the client to close, once all requests have ended
 
 def options(settings: Settings) -> GatewayOptions:
     """The gateway's limits as set; a request may be twice as large as the largest message."""
-    return GatewayOptions(message_limit=settings.max_message_bytes, body_limit=2 * settings.max_message_bytes)
+    limit = settings.max_message_bytes
+    return GatewayOptions(message_limit=limit, body_limit=2 * limit, max_backlog=settings.max_backlog)
 
 
 class GatewayServer:

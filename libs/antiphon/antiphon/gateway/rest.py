@@ -10,12 +10,15 @@ from fastapi import APIRouter, Header, Query, Response
 from antiphon.catalogue import Catalogue
 from antiphon.control import CommandTypeDeclared, DeclaredCommand
 from antiphon.durations import seconds
+from antiphon.gateway.cancelling import Cancelling
 from antiphon.gateway.following import Following
 from antiphon.gateway.listing import Listing, ListRequest
 from antiphon.gateway.problems import ProblemBody, wrong
 from antiphon.gateway.submitting import SubmitHeaders, Submitting
 from antiphon.gateway.views import (
     Accepted,
+    CancelAccepted,
+    CancelRequest,
     CommandHistory,
     CommandList,
     CommandStatus,
@@ -106,6 +109,18 @@ def listing(service: Listing) -> APIRouter:
     async def history(command_id: str) -> CommandHistory:
         """Everything that has happened to a command, the oldest first."""
         return await service.history(command_id)
+
+    return routes
+
+
+def cancelling(service: Cancelling) -> APIRouter:
+    """Where commands are ended early."""
+    routes = APIRouter()
+
+    @routes.post("/commands/{command_id}/cancel", status_code=202, responses=_problems(400, 404, 409, 413, 422, 503))
+    async def cancel(command_id: str, request: CancelRequest | None = None) -> CancelAccepted:
+        """Ask the command's owner to end it, whether it runs, waits or is scheduled. Its end tells what came of it."""
+        return await service.cancel(command_id, request or CancelRequest())
 
     return routes
 

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from antiphon.control import known_as
 from antiphon.envelope import derived_id
 from antiphon.errors import BrokerError, InvalidMessage, MessageTooLarge, StoreError, UnknownType
+from antiphon.gateway.backlogs import Backlogs
 from antiphon.gateway.parts import GatewayParts
 from antiphon.gateway.problems import Problem, too_large, unavailable, wrong
 from antiphon.gateway.production import Production
@@ -37,11 +38,13 @@ class Submitting:
 
     def __init__(self, parts: GatewayParts, production: Production) -> None:
         self._parts, self._options, self._production = parts, parts.options, production
+        self._backlogs = Backlogs(parts)
 
     async def submit(self, request: SubmitRequest, headers: SubmitHeaders) -> CommandRow:
         """The row of the command, new or known. Raises Problem, StoreUnavailable."""
         command = await self._command(request)
         submission = self._submission(request, command, headers.idempotency_key)
+        await self._admit(submission)
         known = await self._promise(submission)
         if known is None or await self._is_left_to_us(known, submission):
             await self._produce(submission, command, request, headers.traceparent)
@@ -50,6 +53,13 @@ class Submitting:
                 "antiphon_commands_submitted_total", command_type=command_name(type(command))
             ).inc()
         return _pending(submission) if known is None else known.row
+
+    async def _admit(self, submission: Submission) -> None:
+        """Refuse a new command while too many wait; one that has been taken stays taken, whoever repeats it."""
+        refusal = await self._backlogs.refusal(submission.service)
+        if refusal is not None and await run_in_threadpool(self._parts.store.command, submission.command_id) is None:
+            self._parts.metrics.counter("antiphon_commands_refused_total", service=submission.service).inc()
+            raise refusal
 
     async def _command(self, request: SubmitRequest) -> Command[Any]:
         try:

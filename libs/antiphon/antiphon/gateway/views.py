@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator
 
 from antiphon.control import CommandTypeDeclared, DeclaredCommand, DeclaredCompleted
 from antiphon.envelope import rfc3339
@@ -28,8 +28,20 @@ class Metadata(BaseModel):
     correlation_id: Annotated[str | None, Field(min_length=1, max_length=128)] = None
     tags: Annotated[dict[Annotated[str, Field(min_length=1, max_length=64)], Label], Field(max_length=32)] = {}
     deadline: Annotated[AwareDatetime | None, Field(description="Past it the command is not started.")] = None
+    tenant: Annotated[
+        str | None, Field(min_length=1, max_length=128, description="Whose it is; tenants share the work fairly.")
+    ] = None
+    not_before: Annotated[AwareDatetime | None, Field(description="Before it the command is not started.")] = None
     subject: Annotated[Label | None, Field(description="What the command is about.")] = None
     user: Annotated[dict[str, JsonValue] | None, Field(description="Whom the command is for.")] = None
+
+    @field_validator("not_before")
+    @classmethod
+    def _starts_in_time(cls, not_before: AwareDatetime | None, given: ValidationInfo) -> AwareDatetime | None:
+        deadline = given.data.get("deadline")
+        if not_before is not None and deadline is not None and deadline < not_before:
+            raise ValueError("is after the deadline: it would never start")
+        return not_before
 
 
 class SubmitRequest(BaseModel):
@@ -43,6 +55,23 @@ class SubmitRequest(BaseModel):
     command_id: Annotated[UUID | None, Field(description="The sender's own; the same again is the same command.")] = (
         None
     )
+
+
+class CancelRequest(BaseModel):
+    """Why a command is to end, and who wants that; both are shown, never trusted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, Field(max_length=1000)] = ""
+    by: Annotated[str, Field(max_length=128)] = ""
+
+
+class CancelAccepted(BaseModel):
+    """The wish is on its way; `status` is the command's until its owner has ended it."""
+
+    command_id: str
+    status: Status
+    message: Literal["cancel requested"] = "cancel requested"
 
 
 class Accepted(BaseModel):
@@ -73,7 +102,7 @@ class Progress(BaseModel):
 class CommandStatus(BaseModel):
     """What has become of a command; `result` once it is completed, `error` if it did not succeed.
 
-    `progress` is what its handler has told while it was processing.
+    `progress` is what its handler has told while it was processing, `not_before` when it may start.
     """
 
     command_id: str
@@ -82,6 +111,7 @@ class CommandStatus(BaseModel):
     result: Result | None
     error: Failure | None
     progress: Progress | None
+    not_before: str | None
     created_at: str | None
     updated_at: str | None
     metadata: dict[str, JsonValue]
@@ -96,6 +126,7 @@ class CommandSummary(BaseModel):
     status: Status
     error: Failure | None
     progress: Progress | None
+    not_before: str | None
     created_at: str | None
     updated_at: str | None
     metadata: dict[str, JsonValue]
@@ -109,7 +140,10 @@ class CommandList(BaseModel):
 
 
 class CommandHistoryEntry(BaseModel):
-    """One thing that happened to a command; `status` is None where the event alone does not decide it."""
+    """One thing that happened to a command; `status` is None where the event alone does not decide it.
+
+    `generation` is how often it had been redriven, `note` what somebody has said about it.
+    """
 
     event: HistoryEvent
     occurred_at: str
@@ -119,6 +153,8 @@ class CommandHistoryEntry(BaseModel):
     replica: str | None
     attempt: int | None
     error: Failure | None
+    generation: int
+    note: str | None
 
 
 class CommandHistory(BaseModel):
@@ -173,6 +209,7 @@ def command_status(stored: StoredCommand) -> CommandStatus:
         error=row.error,
         progress=row.progress
         and Progress(fraction=row.progress.fraction, note=row.progress.note, at=rfc3339(row.progress.at)),
+        not_before=_time(row.not_before) or (stored.metadata or {}).get("not_before"),
         # a command whose own record was not seen yet is at least as old as its first attempt
         created_at=_time(row.created_at or row.started_at),
         updated_at=_time(row.updated_at),
@@ -207,6 +244,8 @@ def _told(told: Told) -> CommandHistoryEntry:
         replica=entry.replica,
         attempt=entry.attempt,
         error=entry.error,
+        generation=entry.generation,
+        note=entry.note,
     )
 
 

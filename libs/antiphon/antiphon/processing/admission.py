@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 
 from antiphon.app import App, Handler
 from antiphon.broker import Record
-from antiphon.envelope import Envelope, Redrive, derived_id
+from antiphon.envelope import TENANT, Envelope, Redrive, derived_id
 from antiphon.errors import MessageError, Permanent, UnknownSchema, UnknownType
 from antiphon.messages import Message
 from antiphon.processing.agenda import Waiting, read_waiting
 from antiphon.processing.committing import Suspicion
 from antiphon.processing.dead_letters import BadReplyAddress, Crashed, Misplaced, NoSuchHandler, OutputRefused, readable
-from antiphon.processing.delivery import Delivery, Desk, Route
+from antiphon.processing.delivery import Delivery, Route
+from antiphon.processing.handler_context import Desk
 from antiphon.processing.held import Unjudged
 from antiphon.processing.ledger import entry
 from antiphon.processing.settlement import Settlement, redrive_or_none
@@ -25,8 +26,9 @@ Routes = Mapping[bytes, Route]
 def routes(app: App) -> Routes:
     """The type on the wire -> what this service does with it."""
     found: dict[type[Message], list[Handler]] = {}
-    for handler in (*app.commands, *app.events):
-        found.setdefault(handler.message, []).append(handler)
+    for handler in app.inside((*app.commands, *sorted(app.events, key=lambda handler: handler.order))):
+        for message in handler.messages:
+            found.setdefault(message, []).append(handler)
     return {message.type_name().encode(): Route(message, tuple(handlers)) for message, handlers in found.items()}
 
 
@@ -42,6 +44,7 @@ class Admission:
         self._suspicion = suspicion
         self._partitions = partitions
         self._names: TopicNames = desk.outbound.names
+        self.tenants_seen = False  # whether any record has said whose it is
 
     def admit(self, slice_: Slice, records: Iterable[Record], now: float) -> list[Delivery]:
         """The deliveries that may start now; others wait behind their keys. Records are of this slice, in order."""
@@ -51,28 +54,42 @@ class Admission:
             if not slice_.sources[record[0]].deliver(record[2]):
                 continue
             delivery = judge(slice_, record, now)
-            if delivery is not None and queues.add(delivery.key, delivery):
+            if delivery is None:
+                continue
+            if delivery.refusal is not None:
+                self._in_line(delivery, now)
+            elif queues.add(delivery.key, delivery):
                 delivery.first = True
                 ready.append(delivery)
         return ready
 
+    def overtake(self, slice_: Slice, record: Record, now: float) -> list[Delivery]:
+        """The same for one record that was not delivered yet and may be handled before others of its lane."""
+        delivery = self._judge(slice_, record, now)
+        if delivery is not None:
+            delivery.rank -= 1
+        self._settlement.counts["messages_overtook", record[0]] += 1
+        return self._in_line(delivery, now)
+
     def again(self, slice_: Slice, record: Record, now: float, since: float) -> list[Delivery]:
         """The same for one record that was delivered before and could not be judged since then."""
         delivery = self._judge(slice_, record, now, since)
-        return self._in_line(delivery)
+        return self._in_line(delivery, now)
 
-    @staticmethod
-    def _in_line(delivery: Delivery | None) -> list[Delivery]:
+    def _in_line(self, delivery: Delivery | None, now: float) -> list[Delivery]:
         """It, if it may start now."""
         if delivery is None or not delivery.slice.queues.add(delivery.key, delivery):
             return []
         delivery.first = True
-        return [delivery]
+        if delivery.refusal is None:
+            return [delivery]
+        self._settlement.refuse_in_turn(delivery, now)
+        return []
 
     def resume(self, slice_: Slice, key: bytes, now: float) -> list[Delivery]:
         """The same for what has waited in the slice's state under this key."""
         waiting = self._settlement.waits.due(slice_, key, now)
-        return [] if waiting is None else self._in_line(self._take_up(slice_, key, waiting, now))
+        return [] if waiting is None else self._in_line(self._take_up(slice_, key, waiting, now), now)
 
     def _take_up(self, slice_: Slice, key: bytes, waiting: Waiting, now: float) -> Delivery | None:
         envelope = Envelope(waiting.record)
@@ -93,7 +110,7 @@ class Admission:
         why, id_ = slice_.cancelled[message_id], entry(message_id)
         found = slice_.deliveries.get(id_)
         key = slice_.waiting.get(id_)
-        if found is not None and found.route.is_command:
+        if found is not None and found.route.is_command and found.refusal is None:
             self._settlement.cancel(found, why, now)
         elif isinstance(key, bytes):
             found = self._take_up(slice_, key, read_waiting(slice_.entries[key]), now)
@@ -112,8 +129,7 @@ class Admission:
         delivery.key = record.key or b""
         delivery.ledger_id = _ledger_id(envelope, redrive)
         delivery.generation = redrive.generation if redrive is not None else 0
-        if slice_.crashed == delivery.ledger_id:
-            raise _crashed()
+        self._check(delivery, 0)
         return delivery
 
     def _judge(self, slice_: Slice, record: Record, now: float, since: float | None = None) -> Delivery | None:
@@ -122,6 +138,7 @@ class Admission:
         headers = envelope.headers
         route = self._routes.get(headers.get("ce_type", b""))
         refused = self._suspicion.condemned.get(record[:3], 0) if self._suspicion.condemned else 0
+        delivery: Delivery | None = None
         try:
             redrive = envelope.redrive if "ce_generation" in headers else None
             if redrive is not None and redrive.discard:
@@ -130,8 +147,6 @@ class Admission:
             if route is None:
                 self._unknown(slice_, envelope, now)
                 return None
-            if refused:
-                raise OutputRefused("the cluster refused what was to be written because of this message")
             if redrive is not None:
                 route = narrowed(route, redrive)
             delivery = Delivery(slice_, record, envelope, route, self._desk)
@@ -146,30 +161,56 @@ class Admission:
             if slice_.knows(id_, delivery.generation):
                 settle.duplicate(slice_, envelope, id_, now, answered=self._may_be_answered(envelope))
                 return None
-            if slice_.crashed == id_:
-                raise _crashed()
-            if "ce_correlationid" in headers:
-                _ = envelope.correlation_id
-            if "ce_replyto" in headers:
-                self._check_address(envelope)
-            if "ce_deadline" in headers:
-                delivery.deadline = envelope.deadline
-            if "ce_notbefore" in headers and self._waits(delivery, now, now if since is None else since):
-                return None
+            if TENANT in headers:
+                self.tenants_seen = True
+            self._check(delivery, refused)
         except UnknownSchema:
             settle.hold_record(slice_, record, now, now if since is None else since)
             return None
         except (MessageError, Permanent) as error:
             less = refused - 1 if isinstance(error, OutputRefused) else refused
-            if not self._was_refused(slice_, envelope, now):
-                settle.refuse(slice_, envelope, route, error, now, less)
-                self._set_aside(slice_, envelope, route, now)
+            if delivery is None or not self._in_turn(delivery):
+                if not self._was_refused(slice_, envelope, now):
+                    settle.refuse(slice_, envelope, route, error, now, less)
+                return None
+            delivery.refusal = error, less
+        return self._in_time(delivery, now, now if since is None else since)
+
+    def _check(self, delivery: Delivery, refused: int) -> None:
+        """MessageError or Permanent for what no handler may see; `refused`: how often the cluster has refused this."""
+        envelope, slice_ = delivery.envelope, delivery.slice
+        headers = envelope.headers
+        if refused:
+            raise OutputRefused("the cluster refused what was to be written because of this message")
+        if slice_.crashed is not None and slice_.crashed == delivery.ledger_id:
+            raise Crashed("each time it was handled the process ended; look into the log and memory of the last owners")
+        if "ce_correlationid" in headers:
+            _ = envelope.correlation_id
+        if "ce_replyto" in headers:
+            self._check_address(envelope)
+        if "ce_deadline" in headers:
+            delivery.deadline = envelope.deadline
+        if "ce_notbefore" in headers:
+            _ = envelope.not_before
+
+    def _in_turn(self, delivery: Delivery) -> bool:
+        """Of an `ordered` class also what cannot be handled has its turn: it parks its key, behind what came before."""
+        ordered = delivery.route.message.ordered and self._desk.keeps_state
+        return ordered and delivery.ledger_id is not None and not delivery.generation
+
+    def _in_time(self, delivery: Delivery, now: float, since: float) -> Delivery | None:
+        """It, unless it is not to be started yet, or not at all, or has to queue in the state."""
+        slice_, envelope = delivery.slice, delivery.envelope
+        if slice_.cancelled and not delivery.generation and delivery.refusal is None:
+            why = slice_.cancelled.get(envelope.id)
+            if why is not None and delivery.route.is_command:
+                slice_.admit(delivery)
+                self._settlement.cancel(delivery, why, now)
+                return None
+        if "ce_notbefore" in envelope.headers and delivery.refusal is None and self._waits(delivery, now, since):
             return None
         slice_.admit(delivery)
-        if slice_.cancelled and (why := slice_.cancelled.get(envelope.id)) is not None and redrive is None:
-            settle.cancel(delivery, why, now)
-            return None
-        if slice_.parked and settle.waits.behind(delivery, now):
+        if slice_.parked and not slice_.queues.busy(delivery.key) and self._settlement.waits.behind(delivery, now):
             return None
         return delivery
 
@@ -182,13 +223,6 @@ class Admission:
             return True
         slice_.ledger.add_dead(id_, redrive.generation if redrive is not None else 0)
         return False
-
-    def _set_aside(self, slice_: Slice, envelope: Envelope, route: Route | None, now: float) -> None:
-        topic, _, _, key = envelope.record[:4]
-        if key is None or route is None or not route.message.ordered or not self._desk.keeps_state:
-            return
-        if partition_of(key, self._partitions) == slice_.number and redrive_or_none(envelope) is None:
-            self._settlement.waits.set_aside(slice_, (topic, key), entry(envelope.id), now)
 
     def _waits(self, delivery: Delivery, now: float, since: float) -> bool:
         """Whether it is not to be started yet; then it is found again when its time has come."""
@@ -213,7 +247,12 @@ class Admission:
         envelope, message = delivery.envelope, delivery.route.message
         if message.key_field is not None:
             value, content_type = delivery.record.value, envelope.content_type
-            delivery.message = self._desk.codec.decode(value, content_type, message)
+            try:
+                delivery.message = self._desk.codec.decode(value, content_type, message)
+            except UnknownSchema:
+                raise
+            except MessageError:  # one place for all that repeat it, where its handler's attempt finds the error again
+                return envelope.correlation_or_id.encode()
             return str(getattr(delivery.message, message.key_field)).encode()
         return envelope.correlation_id.encode()
 
@@ -251,10 +290,6 @@ def narrowed(route: Route, redrive: Redrive | None) -> Route:
         names = ", ".join(handler.name for handler in route.handlers)
         raise NoSuchHandler(f"ce_handler is {redrive.handler!r}; {route.type_name} is handled by {names}")
     return Route(route.message, found)
-
-
-def _crashed() -> Crashed:
-    return Crashed("each time it was handled the process ended; look into the log and the memory of the last owners")
 
 
 def _ledger_id(envelope: Envelope, redrive: Redrive | None) -> bytes:

@@ -30,6 +30,7 @@ class Batch:
     slices: dict[int, Slice] = field(default_factory=dict)
     inputs: list[Input] = field(default_factory=list)
     opened: float = 0.0
+    urgent: bool = False  # somebody waits for one of its records: it is closed at once
     told: list[Told] = field(default_factory=list)
 
     def touch(self, slice_: Slice, now: float) -> None:

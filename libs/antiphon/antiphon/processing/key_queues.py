@@ -31,6 +31,14 @@ class KeyQueues(Generic[T]):
         self.waiting += 1
         return False
 
+    def busy(self, key: bytes) -> bool:
+        """Whether anything of this key is under way."""
+        return key in self._behind
+
+    def behind(self, key: bytes) -> int:
+        """How many wait behind the key's present item."""
+        return len(self._behind.get(key) or ())
+
     def finish(self, key: bytes) -> T | None:
         """The key's present item is finished: its next one, which may start now, or None."""
         queue = self._behind[key]

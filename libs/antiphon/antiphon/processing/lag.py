@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
 from antiphon.broker import Admin, Partition
@@ -24,6 +24,7 @@ class Lag:
         self._asked: Future[Mapping[Partition, int]] | None = None
         self._next = 0.0
         self._shown: set[Partition] = set()
+        self._ends: Mapping[Partition, int] = {}
 
     def step(self, now: float, slices: Slices) -> None:
         """Go on as far as it goes without waiting."""
@@ -41,9 +42,21 @@ class Lag:
             else:
                 raise error
 
+    def backlog(self, slices: Slices, wanted: Callable[[str], bool]) -> int:
+        """How many records of these topics are not settled: what was not read as of the last answer, and what is in
+        memory. One that takes long counts as one, however many behind it are finished."""
+        found = 0
+        for number, slice_ in slices.owned.items():
+            for topic in filter(wanted, slice_.sources):
+                source = slice_.sources[topic]
+                unread = self._ends.get(Partition(topic, number), 0) - source.next_offset
+                found += max(0, unread) + source.unfinished
+        return found
+
     def _show(self, ends: Mapping[Partition, int], positions: Mapping[Partition, int]) -> None:
         for gone in self._shown - positions.keys():
             self._metrics.remove("antiphon_consumer_lag_records", topic=gone.topic, partition=str(gone.number))
+        self._ends = ends
         self._shown = set(positions) & set(ends)
         for at in self._shown:
             gauge = self._metrics.gauge("antiphon_consumer_lag_records", topic=at.topic, partition=str(at.number))

@@ -94,8 +94,9 @@ class Ledger:
         ):
             pack = self._packs.popleft()
             self._done.difference_update(pack.done)
-            for id_, _ in pack.dead:
-                self._dead.pop(id_, None)
+            for id_, generation in pack.dead:
+                if self._dead.get(id_) == generation:  # else a later redrive of it stands in a newer pack
+                    del self._dead[id_]
             self._free.append(pack.number)
 
     def load(self, records: list[tuple[bytes, bytes]]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from operator import itemgetter
 
-from antiphon.metrics import Metrics
+from antiphon.metrics import BREAKER_STATES, GATES, Metrics
 from antiphon.processing.batch import Commit, Outcome
+from antiphon.processing.breakers import Breakers
 from antiphon.processing.following import FollowedControl
+from antiphon.processing.gate_queues import GateQueues
 from antiphon.processing.ownership import Slices
 from antiphon.processing.pausing import Pausing
 from antiphon.processing.settlement import Settlement
@@ -19,12 +21,14 @@ LABELS = {
     "messages_consumed": ("topic", "message_type", "outcome"),
     "duplicates_skipped": ("topic",),
     "messages_forwarded": ("topic",),
+    "messages_overtook": ("topic",),
     "handler_retries": ("handler",),
     "handler_timeouts": ("handler",),
     "dead_letters": ("topic", "reason"),
     "dead_letters_closed": ("outcome",),
     "messages_produced": ("topic",),
     "positions_lost": ("topic",),
+    "held_back": ("gate",),
 }
 
 
@@ -35,7 +39,8 @@ class Measures:
         self._metrics = metrics
         self._service = service
         self._next = 0.0
-        self._told = (-1, -1, 0)  # targets paused, records waiting, records of control refused
+        self._shown: set[str] = set()  # dependencies
+        self._told = (-1, Counter(dict.fromkeys(GATES, -1)), 0)  # targets paused, waiting by gate, controls refused
 
     def commit_ended(self, commit: Commit) -> None:
         """A commit has an outcome."""
@@ -79,16 +84,29 @@ class Measures:
             amount = sum(1 for slice_ in owned if slice_.phase is phase)
             metrics.gauge("antiphon_slices", service=service, phase=phase.value).set(amount)
 
-    def report_control(self, pausing: Pausing, control: FollowedControl) -> None:
+    def report_control(self, pausing: Pausing, queues: GateQueues, control: FollowedControl) -> None:
         """What is paused, what waits for it, and what could not be understood."""
         metrics, service = self._metrics, self._service
-        now = (len(pausing.switches.targets), len(pausing), control.refused)
+        now = (len(pausing.switches.targets), queues.by_gate(), control.refused)
         if now == self._told:
             return
         metrics.gauge("antiphon_paused_targets", service=service).set(now[0])
-        metrics.gauge("antiphon_waiting_records", service=service).set(now[1])
+        for gate in GATES:
+            metrics.gauge("antiphon_waiting_records", service=service, gate=gate).set(now[1][gate])
         metrics.counter("antiphon_control_refused_total", service=service).inc(now[2] - self._told[2])
         self._told = now
+
+    def report_breakers(self, breakers: Breakers) -> None:
+        """Which are open, and what has become of them since."""
+        for name, breaker in breakers.breakers.items():
+            if not breaker.transitions and name in self._shown:
+                continue
+            self._shown.add(name)
+            gauge = self._metrics.gauge("antiphon_breaker_state", service=self._service, dependency=name)
+            gauge.set(BREAKER_STATES.index(breaker.state))
+            for state, amount in breaker.transitions.items():
+                self._metrics.counter("antiphon_breaker_transitions_total", dependency=name, state=state).inc(amount)
+            breaker.transitions.clear()
 
     def _report_counts(self, settlement: Settlement) -> None:
         counts = dict(settlement.counts)

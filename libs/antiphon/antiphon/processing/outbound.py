@@ -9,15 +9,17 @@ from antiphon.broker import Outgoing
 from antiphon.codec import Codec
 from antiphon.envelope import AVRO, SPECVERSION, Envelope, Origin, ReplyAddress, derived_id, headers
 from antiphon.errors import MessageTooLarge
-from antiphon.messages import Command, Event, Message
+from antiphon.messages import Command, Event, Message, Priority
 from antiphon.topics import TopicNames
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many bytes an encoded message may have."""
+    """How many bytes an encoded message may have, and how many messages and bytes one attempt may send and publish."""
 
     message_bytes: int = 1_000_000
+    outputs: int = 10_000
+    output_bytes: int = 8_000_000
 
 
 class Outbound:
@@ -28,6 +30,7 @@ class Outbound:
         self.names = names
         self.source = f"service/{service}"
         self.limit = limits.message_bytes
+        self.limits = limits
         self._kinds: dict[type[Message], tuple[str, str | None, str]] = {}  # topic, key field, type name
 
     def encode(self, message: Message) -> bytes:
@@ -37,8 +40,10 @@ class Outbound:
             raise MessageTooLarge(type(message).__name__, len(value), self.limit)
         return value
 
-    def record(self, message: Event | Command[Any], message_id: str, when: float, origin: Origin) -> Outgoing:
-        """An event for its family or a command for its service, placed by its key."""
+    def record(
+        self, message: Event | Command[Any], message_id: str, when: float, origin: Origin, priority: Priority = "normal"
+    ) -> Outgoing:
+        """An event for its family or a command for its service (the lane of its priority), placed by its key."""
         kind = type(message)
         known = self._kinds.get(kind)
         if known is None:
@@ -46,12 +51,15 @@ class Outbound:
         topic, key_field, type_name = known
         key = origin.correlation_id if key_field is None else str(getattr(message, key_field))
         found = headers(self.source, type_name, message_id, when, origin)
+        if priority != "normal" and isinstance(message, Command):
+            topic = self.names.of_command(type(message), priority)
+            found.append(("ce_priority", priority.encode()))
         return Outgoing(topic, -1, key.encode(), self.encode(message), found)
 
     def _topic(self, message: Event | Command[Any]) -> str:
         if isinstance(message, Event):
             return self.names.events(message.family)
-        return self.names.commands(message.service)
+        return self.names.of_command(type(message))
 
     def answer(self, kind: type[Message], value: bytes, envelope: Envelope, when: float) -> Outgoing | None:
         """The answer to whoever waits for this message, at the address it named; None if nobody does."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from antiphon.broker import Admin, Partition, Record
 from antiphon.executor import Intake
 from antiphon.processing.cancels import FollowedCancels
+from antiphon.processing.lanes import Sources
 from antiphon.processing.ledger import LedgerWindow
 from antiphon.processing.restore import Restore, SliceTopics
 from antiphon.processing.slice import Phase, Slice
@@ -21,7 +22,7 @@ class SliceIntakes(NamedTuple):
     """What reads the state of restoring slices, the sources of served ones, and what is cancelled."""
 
     state: Intake
-    sources: Intake
+    sources: Sources
     cancels: FollowedCancels
 
 
@@ -29,7 +30,7 @@ class Slices:
     """The slices of one worker. A slice is never mended: it is dropped and restored from the log as a new one."""
 
     def __init__(self, topics: SliceTopics, admin: Admin, intakes: SliceIntakes, window: LedgerWindow) -> None:
-        self._topics = topics
+        self._topics, self._wanted = topics, topics.sources
         self.commands = topics.commands
         self._admin = admin
         self._restoring, self._sources, self._cancels = intakes
@@ -59,7 +60,7 @@ class Slices:
                 restore.close()
 
     def _read(self, slice_: Slice) -> list[str]:
-        return [topic for topic in slice_.sources if topic == self._topics.commands or topic in self._topics.events]
+        return [topic for topic in slice_.sources if topic in self._wanted]
 
     def restore(self, started: Callable[[Slice, list[str]], None]) -> None:
         """Take every restoring slice as far as it goes.
@@ -87,6 +88,10 @@ class Slices:
         positions = {Partition(topic, slice_.number): slice_.sources[topic].contiguous for topic in self._read(slice_)}
         self._sources.assign(positions)
         log.info("slice %d is served from %s", slice_.number, {topic: at for (topic, _), at in positions.items()})
+
+    def serving(self) -> list[Slice]:
+        """The slices that are served."""
+        return [slice_ for slice_ in self.owned.values() if slice_.phase is Phase.SERVING]
 
     def positions(self) -> dict[Partition, int]:
         """The contiguous offset of every source that is read."""

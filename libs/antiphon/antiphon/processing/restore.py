@@ -11,6 +11,7 @@ from antiphon.broker import Admin, Partition, Record
 from antiphon.catalogue import Installation
 from antiphon.errors import ConfigurationError
 from antiphon.executor import Intake
+from antiphon.messages import Lane
 from antiphon.processing import ledger
 from antiphon.processing.asking import Steps, ask
 from antiphon.processing.cancels import FollowedCancels
@@ -19,29 +20,41 @@ from antiphon.processing.slice import Slice
 from antiphon.processing.state import OUTCOME, PROGRESS, outcome_time, read_progress
 
 log = logging.getLogger(__name__)
+HUNG = (
+    "%s[%d] gives nothing at %d of %d: it is read on from there once more. If this stays so, a transaction is open "
+    "there that the cluster does not end: `kafka-transactions.sh find-hanging` names it"
+)
 PATIENCE = 2000  # turns, of which a restoring worker makes 200 a second, without anything new
 
 
 @dataclass(frozen=True, slots=True)
 class SliceTopics:
-    """What a slice consists of: its commands topic, its event topics with their starts, its state topic if any."""
+    """What a slice consists of: its commands topic, the topics of its lanes, its event topics with their starts, its
+    state topic if any."""
 
     group: str
     commands: str
+    lanes: Mapping[str, Lane]
     events: Mapping[str, Start]
     state: str | None
     partitions: int
+
+    @property
+    def sources(self) -> dict[str, Start]:
+        """Every topic that is read for work, and where one begins that has never been read."""
+        return {self.commands: "earliest", **dict.fromkeys(self.lanes, "earliest"), **self.events}
 
 
 def slice_topics(app: App, installation: Installation) -> SliceTopics:
     """The topics of a service's slices; a family read by several handlers begins at the earliest start of them."""
     names = installation.names
     events: dict[str, Start] = {}
-    for handler in app.events:
-        topic = names.events(handler.message.family)
-        events[topic] = "earliest" if "earliest" in (handler.start, events.get(topic)) else "now"
+    for family, start in sorted((family, handler.start) for handler in app.events for family in handler.families):
+        topic = names.events(family)
+        events[topic] = "earliest" if "earliest" in (start, events.get(topic)) else "now"
     state = names.state(app.service) if app.delivery == "transactional" else None
-    return SliceTopics(names.group(app.service), names.commands(app.service), events, state, installation.partitions)
+    commands, lanes = names.commands(app.service), names.lanes(app.service, app.lanes)
+    return SliceTopics(names.group(app.service), commands, lanes, events, state, installation.partitions)
 
 
 class Restore:
@@ -85,13 +98,13 @@ class Restore:
     def _run(self) -> Steps[None]:
         topics, admin = self._topics, self._admin
         # a service without state keeps all its positions in the group, any other only the commands offset
-        in_group = [self._here(topic) for topic in (topics.commands, *(topics.events if topics.state is None else ()))]
+        in_group = [self._here(topic) for topic in (topics.sources if topics.state is None else [topics.commands])]
         committed = yield from ask(lambda: admin.committed(topics.group, in_group))
         known = {source.topic: offset for source, offset in committed.items() if offset is not None}
         if topics.state is not None:
             yield from self._read_state(self._here(topics.state))
         self._take_progress(known)
-        wanted: dict[str, Start] = {topics.commands: "earliest", **topics.events}
+        wanted = topics.sources
         for topic, start in wanted.items():
             if topic not in self.slice.sources:
                 self.slice.sources[topic] = SourceOffsets((yield from self._begin(self._here(topic), start)))
@@ -126,7 +139,7 @@ class Restore:
             idle = 0 if position > at else idle + 1
             at = max(at, position)
             if idle >= PATIENCE:
-                log.warning("%s[%d] gives nothing at %d of %d: it is read on from there once more", *state, at, end)
+                log.warning(HUNG, *state, at, end)
                 self._intake.assign({state: at})
                 idle = 0
             yield
@@ -139,6 +152,7 @@ class Restore:
             del slice_.entries[key]
         kept = [(outcome_time(value), key) for key, value in slice_.entries.items() if key.startswith(OUTCOME)]
         slice_.outcomes.extend((at, key.removeprefix(OUTCOME).decode()) for at, key in sorted(kept))
+        slice_.expiries.load(slice_.entries)
         slice_.sources = {topic: SourceOffsets(offset) for topic, offset in committed.items()}
         progress = slice_.entries.pop(PROGRESS, None)
         if progress is None:

@@ -21,7 +21,7 @@ from antiphon.processing.ledger import entry
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Phase, Slice
 from antiphon.processing.telling import End, Identity, Telling
-from antiphon.processing.waits import WaitLimits, Waits
+from antiphon.processing.waits import WaitLimits, Waits, place
 
 LOOK_UP = 5.0  # seconds between two look-ups of an unknown schema
 GIVE_UP = 600.0  # seconds after which its record is a dead letter
@@ -87,6 +87,7 @@ class Settlement:
         slice_ = delivery.slice
         delivery.let_go()
         self._telling.finish(slice_, delivery.record, now, from_source=delivery.entry is None)
+        self.batch.urgent |= delivery.urgent
         slice_.leave(delivery)
 
     def _starts(self, delivery: Delivery, now: float) -> bool:
@@ -100,6 +101,10 @@ class Settlement:
             slice_.leave(delivery)
             return False
         if self.waits.behind(delivery, now):
+            return False
+        if delivery.refusal is not None:
+            self._refuse_in_turn(delivery, now)
+            self._release(delivery, now)
             return False
         delivery.first = True
         self.ready.append(delivery)
@@ -123,7 +128,8 @@ class Settlement:
     def forward(self, slice_: Slice, envelope: Envelope, key: bytes, partition: int, now: float) -> None:
         """It lies in the wrong partition: send it on as it is, to the right slice of this service."""
         record = envelope.record
-        mine = self._names.commands(self._identity.service)
+        lies_in_lane = self._names.is_command_topic(record.topic)
+        mine = record.topic if lies_in_lane else self._names.commands(self._identity.service)
         headers = [header for header in record.headers if header[0] != "ce_id"]
         headers += [("ce_id", envelope.id.encode()), ("ce_forwarded", b"1")]
         self.batch.outputs.append(Outgoing(mine, partition, key, record.value, headers))
@@ -133,16 +139,23 @@ class Settlement:
     def refuse(
         self, slice_: Slice, envelope: Envelope, route: Route | None, error: Exception, now: float, less: int = 0
     ) -> None:
-        """It never reaches a handler: a dead letter, and an answer to whoever waits.
-
-        `less`: how often the cluster has refused these; then the dead letter goes without the record's content, and
-        the second time there is no answer either.
-        """
-        if less:
-            error.add_note("the content is left out, since the cluster refused it: it lies where this says")
-            envelope = Envelope(bare_record(envelope, answered=less == 1))
+        """It never reaches a handler: a dead letter, and an answer to whoever waits; `less` as of `shortened`."""
+        envelope = shortened(envelope, error, less)
         self._give_up(slice_, envelope, route, error, now)
         self._telling.finish(slice_, envelope.record, now)
+
+    def refuse_in_turn(self, delivery: Delivery, now: float) -> None:
+        """The same when the turn of a record has come: its key is parked for its dead letter."""
+        self._refuse_in_turn(delivery, now)
+        self._leave(delivery, now)
+
+    def _refuse_in_turn(self, delivery: Delivery, now: float) -> None:
+        assert delivery.refusal is not None
+        slice_, envelope = delivery.slice, delivery.envelope
+        error, less = delivery.refusal
+        slice_.ledger.add_dead(entry(envelope.id))
+        self._give_up(slice_, shortened(envelope, error, less), delivery.route, error, now)
+        self.waits.set_aside(slice_, place(delivery), entry(envelope.id), now)
 
     def refuse_waiting(
         self, slice_: Slice, envelope: Envelope, route: Route | None, error: Exception, key: bytes, now: float
@@ -320,6 +333,15 @@ def _end(delivery: Delivery, status: str, error: BaseException | None) -> End:
     )
 
 
+def shortened(envelope: Envelope, error: Exception, less: int) -> Envelope:
+    """What goes into the dead letter; `less` is how often the cluster has refused that: then the record's content is
+    left out, and the second time nobody is answered either."""
+    if not less:
+        return envelope
+    error.add_note("the content is left out, since the cluster refused it: it lies where this says")
+    return Envelope(bare_record(envelope, answered=less == 1))
+
+
 def redrive_or_none(envelope: Envelope) -> Redrive | None:
     """What it says of a redrive; None of anything else, and where it cannot be read."""
     try:
@@ -335,5 +357,5 @@ def retry_delay(delivery: Delivery, error: BaseException) -> float | None:
         return None
     if delivery.attempt > len(retry.delays):
         return None
-    delay = retry.delays[delivery.attempt - 1]
+    delay = retry.delay(delivery.attempt, delivery.envelope.id)
     return max(delay, error.delay) if isinstance(error, RetryAfter) else delay

@@ -6,12 +6,14 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from antiphon.processing.expiry import Expiries
 from antiphon.processing.key_queues import KeyQueues
 from antiphon.processing.ledger import Ledger, LedgerWindow
 from antiphon.processing.offsets import SourceOffsets
 from antiphon.processing.parking import ParkedKeys
 
 if TYPE_CHECKING:
+    from antiphon.processing.crashes import Wary
     from antiphon.processing.dead_letters import Cancelled
     from antiphon.processing.delivery import Delivery
 
@@ -44,12 +46,13 @@ class Slice:
         # what waits in the state, by id: the key of its entry, or its delivery while that is under way
         self.waiting: dict[bytes, bytes | Delivery] = {}
         self.parked = ParkedKeys()
+        self.expiries = Expiries()
         self.in_flight = 0  # deliveries admitted and not settled
         self.deliveries: dict[bytes, Delivery] = {}  # the first of each id among them
         self.effects: dict[bytes, set[bytes]] = {}  # of messages that are not settled: the keys of their entries
         self.cancelled: dict[str, Cancelled] = {}  # message ids that somebody wants to end
         self.ends: dict[str, int] = {}  # of the sources, when it was restored
-        self.wary: dict[str, int] = {}  # after crashes: up to which offset of each source records run one at a time
+        self.wary: Wary | None = None  # after crashes: what is suspicious
         self.crashed: bytes | None = None  # the id of the one that ran when the last owner crashed
         self.changed: dict[bytes, bytes | None] = {}  # entries that the next batch writes
 
@@ -78,3 +81,4 @@ class Slice:
         else:
             self.entries[key] = value
         self.changed[key] = value
+        self.expiries.note(key, value)

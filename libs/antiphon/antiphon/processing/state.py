@@ -12,6 +12,7 @@ from antiphon.processing.offsets import SourceOffsets
 PROGRESS = b"progress"
 OUTCOME = b"outcome/"
 KEPT = b"kept/"
+_UNTIL = b"until="  # before an entry with a time to live; one without begins with the brace of its JSON
 _VERSION = 1
 
 
@@ -48,6 +49,23 @@ def read_outcome(entry: bytes) -> tuple[Headers, bytes]:
 def outcome_time(entry: bytes) -> float:
     """When it was kept, in seconds since 1970."""
     return float(json.loads(entry.partition(b"\n")[0])["at"])
+
+
+def write_kept(value: bytes, until: float | None) -> bytes:
+    """An author's entry: its JSON, after a line that says when it expires (seconds since 1970) if it ever does."""
+    return value if until is None else b"%b%d\n%b" % (_UNTIL, int(until * 1000), value)
+
+
+def read_kept(entry: bytes) -> bytes:
+    """The JSON of an author's entry."""
+    return entry.partition(b"\n")[2] if entry.startswith(_UNTIL) else entry
+
+
+def kept_until(entry: bytes) -> float | None:
+    """When an author's entry expires, in seconds since 1970; None if never."""
+    if not entry.startswith(_UNTIL):
+        return None
+    return int(entry[len(_UNTIL) : entry.index(b"\n")]) / 1000
 
 
 def kept_key(kind: type[State], key: bytes) -> bytes:

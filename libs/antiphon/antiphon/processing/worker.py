@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from math import inf
 
 from antiphon.app import App
-from antiphon.broker import MemberOptions, ReaderOptions, Record
+from antiphon.broker import MemberOptions, Partition, ReaderOptions
 from antiphon.catalogue import PLATFORM, Installation
 from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
+from antiphon.executor import Intake
 from antiphon.processing.admission import Admission, routes
-from antiphon.processing.announced import AnnouncedSchemas, announcements
-from antiphon.processing.batch import Commit, Outcome, tell
-from antiphon.processing.cancels import FollowedCancels
+from antiphon.processing.announced import announcements
+from antiphon.processing.batch import Commit, Input, Outcome, tell
+from antiphon.processing.breakers import Breakers
+from antiphon.processing.bundle import Bundle
+from antiphon.processing.bundling import Bundling
 from antiphon.processing.commit import (
     AcknowledgedCommitter,
     Committer,
@@ -25,21 +29,29 @@ from antiphon.processing.commit import (
     TransactionalCommitter,
 )
 from antiphon.processing.committing import Suspicion, close_batch
-from antiphon.processing.delivery import Delivery, Desk
-from antiphon.processing.following import FollowedControl
+from antiphon.processing.delivery import Delivery
+from antiphon.processing.expiry import remove_expired
+from antiphon.processing.gate_queues import GateQueues
 from antiphon.processing.group_offsets import GroupOffsets
-from antiphon.processing.heartbeats import Heartbeats
+from antiphon.processing.handler_context import Desk
+from antiphon.processing.handover import Handover, HandoverParts
+from antiphon.processing.heartbeats import Condition, Heartbeats
 from antiphon.processing.held import Due, Unjudged
 from antiphon.processing.lag import Lag
+from antiphon.processing.lanes import rank, sources
 from antiphon.processing.measures import Measures
 from antiphon.processing.options import WorkerOptions, WorkerParts
 from antiphon.processing.outbound import Outbound
+from antiphon.processing.overtaking import Overtaking
 from antiphon.processing.ownership import SliceIntakes, Slices
 from antiphon.processing.pausing import Pausing
+from antiphon.processing.platform_topics import PlatformTopics
+from antiphon.processing.rates import Rates
 from antiphon.processing.restore import slice_topics
 from antiphon.processing.settlement import Settlement
 from antiphon.processing.sightings import Sightings
 from antiphon.processing.slice import Phase, Slice
+from antiphon.processing.taking import Taking, TakingParts
 from antiphon.processing.telling import Identity
 
 log = logging.getLogger(__name__)
@@ -65,39 +77,61 @@ class Worker:
         self._suspicion = Suspicion()
         self._settlement = Settlement(identity, outbound, self._suspicion, options.waits, executor.promise)
         self._sightings = Sightings(broker, outbound, identity)
-        desk = Desk(parts.codec, outbound, self._transactional, self._sightings.progressed, self._settlement.once)
+        ranks = {topic: rank(lane) for topic, lane in topics.lanes.items()}
+        desk = Desk(
+            parts.codec, outbound, self._transactional, self._sightings.progressed, self._settlement.once, ranks
+        )
         self._admission = Admission(routes(app), desk, self._settlement, self._suspicion, installation.partitions)
         self._committer = self._make_committer()
         self._measures = Measures(parts.metrics, app.service)
         self._heartbeats = Heartbeats(app, identity, outbound, options.in_flight, parts.clock.now())
         self._admin = broker.admin()
-        self._sources = executor.intake(
-            broker.reader(ReaderOptions(topics.group)), min(options.intake, options.in_flight)
-        )
+        self._sources = sources(topics, broker, executor, min(options.intake, options.in_flight))
         self._restoring = executor.intake(broker.reader(ReaderOptions(topics.group, prompt=True)), 5000)
-        self._schemas_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
-        self._schemas = AnnouncedSchemas(names.schemas, self._admin, self._schemas_read, parts.codec)
-        self._control_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
-        self._control = FollowedControl(names.control, self._admin, self._control_read)
-        self._pausing = Pausing(app, names, self._sources, options.in_flight)
-        self._cancels_read = executor.intake(broker.reader(ReaderOptions(topics.group)), 1000)
-        self._cancels = FollowedCancels(names.cancels, self._admin, self._cancels_read, parts.codec)
-        self._slices = Slices(
-            topics, self._admin, SliceIntakes(self._restoring, self._sources, self._cancels), options.window
+        self._platform = PlatformTopics(names, self._admin, parts.codec, self._read)
+        self._pausing = Pausing(app, names)
+        most = min(options.waits.held, options.in_flight // 2)
+        self._at_gates = GateQueues(self._sources, self._settlement.held, most)
+        handover = HandoverParts(
+            self._settlement, self._sightings, executor, self._transactional, self._at_gates, Bundling(app)
         )
+        handlers = [*app.commands, *app.events]
+        self._breakers = Breakers(handlers)
+        self._rates = Rates(handlers, lambda: len(self.serving) / installation.partitions, parts.clock.now())
+        gates = [gate for gate in (self._pausing, self._breakers, self._rates) if gate.declared]
+        self._handover = Handover(gates, handover)
+        intakes = SliceIntakes(self._restoring, self._sources, self._platform.cancels)
+        self._slices = Slices(topics, self._admin, intakes, options.window)
+        self._is_command_topic = names.is_command_topic
+        self._overtaking = Overtaking(self._slices, self._admission, self._read, options.in_flight)
+        self._taking = self._make_taking()
         self._lag = Lag(self._admin, parts.metrics)
         self._committing: Commit | None = None
-        self._taken: deque[Record] = deque()  # taken and not admitted
         self._ended: deque[Delivery] = deque()  # ended and not settled
         self._offsets = GroupOffsets(options, parts.clock.now(), shown_only=self._transactional)
         self._next_prepare = parts.clock.now() + 1.0
-        self._running = 0  # deliveries that the executor has
         self._draining = self._closing = False
         self.failure: str | None = None  # why this worker cannot go on
         self.last_turn = parts.clock.now()
         self._sightings.send(announcements(parts.codec, [*app.messages, *PLATFORM], names.schemas))
         executor.commit(self._committer.prepare)
         self._member = broker.member(MemberOptions(topics.group, topics.commands, self))
+
+    def _make_taking(self) -> Taking:
+        places = TakingParts(
+            self._sources,
+            self._overtaking if self._transactional else None,
+            self._slices,
+            self._admission,
+            self._at_gates,
+            self._settled,
+            self._start_over,
+        )
+        return Taking(places, self._options.in_flight, self._options.intake)
+
+    def _read(self, limit: int) -> Intake:
+        """Another reader, which takes so many records at a time."""
+        return self._parts.executor.intake(self._parts.broker.reader(ReaderOptions(self._topics.group)), limit)
 
     def _make_committer(self) -> Committer:
         parts, options = self._parts, self._options
@@ -120,23 +154,27 @@ class Worker:
         self._settle_ended(now)
         self._release_held(now)
         self._admit(now)
-        self._hand_over(now)
+        self._handover.start(now, draining=self._draining, careful=self.careful)
+        if not self._draining:
+            remove_expired(self._slices, self._settlement.batch, now)
         self._close_batch(now)
         self._offsets.commit(self._member, self._slices, now)
         self._sightings.report(now)
         self._beat(now)
         self._lag.step(now, self._slices)
         self._measures.report(now, self._settlement, self._slices)
-        self._measures.report_control(self._pausing, self._control)
+        self._measures.report_breakers(self._breakers)
+        self._measures.report_control(self._pausing, self._at_gates, self._platform.control)
         return self._pause(now)
 
     def _read_platform_topics(self) -> None:
+        platform = self._platform
         try:
-            self._schemas.step()
+            platform.schemas.step()
             self._follow_control()
-            for slice_, message_id in self._cancels.step():
+            for slice_, message_id in platform.cancels.step():
                 self._admission.cancel(slice_, message_id, self.last_turn)
-            if self._committer.prepared and self._control.caught_up:
+            if self._committer.prepared and platform.control.caught_up:
                 self._slices.restore(self._started)
             elif not self._committer.prepared:
                 self._prepare_again()
@@ -144,17 +182,18 @@ class Worker:
             self.failure = str(error)
         except OffsetOutOfRange as lost:
             log.warning("%s: it is read from its start again", lost)
-            self._schemas.again(lost.topic)
-            self._control.again(lost.topic)
-            if lost.topic == self._cancels.topic or lost.partition in self._slices.restoring_from(lost.topic):
+            platform.again(lost.topic)
+            if lost.topic == platform.cancels.topic or lost.partition in self._slices.restoring_from(lost.topic):
                 self._again({lost.partition} & self._slices.owned.keys())
         except BrokerError as error:
             log.warning("reading failed and is tried again: %s", error)
 
     def _follow_control(self) -> None:
-        if self._control.step():
-            self._app.controls.show(self._control.present)
-            self._settlement.ready += self._pausing.switch(self._control.present)
+        control = self._platform.control
+        if control.step():
+            self._app.controls.show(control.present)
+            self._pausing.switch(control.present)
+            self._handover.look()
 
     def _prepare_again(self) -> None:
         if self._committing is None and self.last_turn >= self._next_prepare:
@@ -163,25 +202,28 @@ class Worker:
                 self._parts.executor.commit(self._committer.prepare)
 
     def _beat(self, now: float, *, stopped: bool = False) -> None:
-        paused = self._pausing.switches.targets
-        self._heartbeats.beat(
-            self._sightings, self._settlement, now, in_flight=self._load, paused=paused, stopped=stopped
-        )
+        paused, breakers = self.paused, self.breakers
+        if stopped or self._heartbeats.due(now, (paused, breakers)):
+            backlog = self._lag.backlog(self._slices, self._is_command_topic)
+            condition = Condition(self._taking.load, paused, breakers, backlog)
+            self._heartbeats.beat(self._sightings, self._settlement, now, condition, stopped=stopped)
 
     def _pause(self, now: float) -> float:
-        if self._settlement.ready or self._ended or (self._taken and not self._pausing.switches.service):
+        if self._settlement.ready or self._ended or (self._taking.more and self._admits):
             return 0.0
         pause = 0.005 if self._slices.restoring else 0.1
-        due = self._settlement.held.next_due
-        if due is not None:
-            pause = min(pause, max(0.0, due - now))
+        held = self._settlement.held.next_due
+        due = min(inf if held is None else held, self._handover.next_look)
+        pause = min(pause, max(0.0, due - now))
         if self._settlement.batch and self._committing is None:
             pause = min(pause, self._linger)
         return pause
 
     @property
     def _linger(self) -> float:
-        return min(self._options.linger, (self._running - self._sightings.slow) * self._options.linger_each)
+        if self._settlement.batch.urgent:
+            return 0.0
+        return min(self._options.linger, (self._handover.running - self._sightings.slow) * self._options.linger_each)
 
     @property
     def careful(self) -> bool:
@@ -194,10 +236,7 @@ class Worker:
 
     def _settle_ended(self, now: float) -> None:
         ended = self._ended
-        returned: list[Delivery] = self._parts.executor.ended()  # type: ignore[assignment]
-        self._running -= len(returned)
-        self._sightings.ended(returned)
-        ended.extend(returned)
+        ended.extend(self._handover.ended(now))
         if not self.careful:
             while ended:
                 self._settlement.ended(ended.popleft(), now)
@@ -215,40 +254,22 @@ class Worker:
             else:
                 self._settlement.ready.append(item)
 
-    def _admit(self, now: float) -> None:
-        if self._draining or self._pausing.switches.service:
-            return
-        self._bound_waiting()
-        if not self._taken:
-            self._take()
-        if self.careful:
-            if self._taken and self._idle and not self._ended and self._load < self._options.in_flight:
-                self._admit_records([self._taken.popleft()], now)
-        elif self._taken and self._load < self._options.in_flight:
-            records = list(self._taken)
-            self._taken.clear()
-            self._admit_records(records, now)
-
     @property
-    def _load(self) -> int:
-        under_way = len(self._committing.inputs) if self._committing is not None else 0
-        return self._slices.in_flight + len(self._settlement.batch.inputs) + under_way
+    def _admits(self) -> bool:
+        return not self._draining and not self._pausing.switches.service
 
-    def _bound_waiting(self) -> None:
-        shut = self._pausing.bound(self._load)
-        if shut:
-            self._taken = deque(record for record in self._taken if (record[0], record[1]) not in shut)
-
-    def _take(self) -> None:
-        if self._load >= self._options.in_flight:
+    def _admit(self, now: float) -> None:
+        if not self._admits:
             return
-        try:
-            self._taken.extend(self._sources.take())
-        except OffsetOutOfRange as lost:
-            log.error("%s: the slice is restored, which finds where to go on", lost)
-            self._start_over(lost.partition)
-        except BrokerError as error:
-            log.warning("reading failed and is tried again: %s", error)
+        self._taking.fill()
+        if not self.careful:
+            self._settlement.ready += self._taking.admit(now)
+        elif self._idle and not self._ended:
+            self._settlement.ready += self._taking.admit_one(now)
+
+    def _settled(self) -> list[Sequence[Input]]:
+        """The inputs of the batches that are not committed yet."""
+        return [self._settlement.batch.inputs, self._committing.inputs if self._committing is not None else ()]
 
     def _start_over(self, number: int) -> None:
         """Restore this slice, if it is ours still, after what has been settled of it is committed or given up."""
@@ -256,34 +277,6 @@ class Worker:
         doubtful = self._settlement.take_batch().drop()
         ours = [other for other, slice_ in doubtful.items() if self._slices.owned.get(other) is slice_]
         self._again({number, *ours} & self._slices.owned.keys())
-
-    def _admit_records(self, records: list[Record], now: float) -> None:
-        by_slice: dict[int, list[Record]] = {}
-        for record in records:
-            by_slice.setdefault(record[1], []).append(record)
-        for number, of_slice in by_slice.items():
-            slice_ = self._slices.owned.get(number)
-            if slice_ is not None and slice_.phase is Phase.SERVING:
-                self._settlement.ready += self._admission.admit(slice_, of_slice, now)
-
-    def _hand_over(self, now: float) -> None:
-        crashes, ready = self._settlement.crashes, self._settlement.ready
-        if not ready and not crashes.waiting:
-            return
-        self._settlement.ready = []
-        ready = self._pausing.sort([*crashes.sort(ready), *crashes.step(now)])
-        start: list[Delivery] = []
-        for delivery in ready:
-            if delivery.slice.phase is not Phase.SERVING or (self._draining and not delivery.step) or delivery.ended:
-                continue  # not begun: another owner will find it where it lies
-            if delivery.deadline is not None and now > delivery.deadline and not delivery.attempt:
-                self._settlement.expire(delivery, now)
-                continue
-            delivery.begin(now)
-            start.append(delivery)
-        self._running += len(start)
-        self._sightings.watch(start)
-        self._parts.executor.handle(start)
 
     # -- commits -------------------------------------------------------------------------------------------------
 
@@ -354,9 +347,9 @@ class Worker:
     def _drop(self, numbers: Collection[int]) -> None:
         self._slices.drop(numbers)
         gone = set(numbers)
-        self._pausing.forget(gone)
+        self._at_gates.forget(gone)
+        self._taking.forget(gone)
         self._settlement.held.forget()
-        self._taken = deque(record for record in self._taken if record[1] not in gone)
         self._offsets.forget(gone)
 
     def _started(self, slice_: Slice, lost: list[str]) -> None:
@@ -376,6 +369,7 @@ class Worker:
         self._measures.rebalanced("revoked")
         self._end_commit(self._options.revoke_budget)
         self._settlement.hand_on(set(partitions), self.last_turn)
+        self._handover.hand_on(set(partitions), self.last_turn)
         owned = self._slices.owned
         self._settlement.crashes.end([owned[number] for number in partitions if number in owned], self.last_turn)
         self._close_batch(self.last_turn, at_once=True)
@@ -421,7 +415,17 @@ class Worker:
     @property
     def drained(self) -> bool:
         """No handler runs and nothing is to be committed."""
-        return self._idle and not self._running and not self._ended
+        return self._idle and self._handover.idle and not self._ended
+
+    @property
+    def settled(self) -> dict[Partition, int] | None:
+        """How far all that is read has been settled and committed; None while anything is under way or held.
+
+        On the worker's thread, between two turns.
+        """
+        if self._taking.load or self._settlement.held or not self.drained:
+            return None
+        return {partition: self._sources.position(partition) for partition in self._slices.positions()}
 
     @property
     def serving(self) -> frozenset[int]:
@@ -435,13 +439,23 @@ class Worker:
 
     @property
     def waiting(self) -> int:
-        """How many records wait here for what is paused."""
-        return len(self._pausing)
+        """How many records wait here at a gate."""
+        return len(self._at_gates)
+
+    @property
+    def breakers(self) -> dict[str, str]:
+        """The state of each dependency whose breaker is not closed."""
+        return dict(self._breakers.states)
+
+    @property
+    def buckets(self) -> int:
+        """How many rates are kept account of, by handler and tenant."""
+        return len(self._rates)
 
     @property
     def refused_controls(self) -> int:
         """How many records of `control` made no sense."""
-        return self._control.refused
+        return self._platform.control.refused
 
     def drain(self) -> None:
         """Begin nothing new; handlers that run go on with further turns, what waits is left to the next owner."""
@@ -450,7 +464,7 @@ class Worker:
     def check_handlers(self) -> None:
         """Note a failure if a synchronous handler has occupied its thread far beyond its timeout."""
         stuck = self._parts.executor.stuck()
-        if isinstance(stuck, Delivery):
+        if isinstance(stuck, Delivery | Bundle):
             self.failure = f"{stuck.handler.name} has not returned long after its timeout of {stuck.timeout:g} s"
 
     def close(self, timeout: float) -> bool:
@@ -461,8 +475,8 @@ class Worker:
         except BrokerError as error:
             log.warning("the group could not be left: %s", error)
         ended = self._parts.executor.close(timeout)
-        for intake in (self._sources, self._restoring, self._schemas_read, self._control_read, self._cancels_read):
-            intake.close()
+        for read in (self._sources, self._overtaking, self._restoring, self._platform):
+            read.close()
         self._beat(self._parts.clock.now(), stopped=True)
         self._sightings.close()
         self._committer.close()

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from antiphon.broker import Partition
 from antiphon.status.declared import Declared
 from antiphon.status.history import entry
-from antiphon.status.projection import Buried, Fact, RowFact, fold
-from antiphon.store import CommandRow, DeadLetterRow, HistoryEntry, Place
+from antiphon.status.projection import Buried, CancelWanted, Closed, Fact, RowFact, SentBack, fold
+from antiphon.store import CommandRow, DeadLetterRow, HistoryEntry, LetterMark, Place
 
 
 @dataclass(slots=True)
@@ -32,11 +32,13 @@ class Counts:
 
 @dataclass(slots=True)
 class Batch:
-    """Facts by command, entries of histories, dead letters, and the next offset of every partition that moves."""
+    """Facts by command, entries of histories, dead letters with what has become of them, and the next offset of every
+    partition that moves."""
 
     facts: dict[str, list[RowFact]] = field(default_factory=dict)
     entries: list[HistoryEntry] = field(default_factory=list)
     letters: list[DeadLetterRow] = field(default_factory=list)
+    marks: list[LetterMark] = field(default_factory=list)
     positions: dict[Partition, int] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
     declared: Declared = field(default_factory=Declared)
@@ -50,8 +52,13 @@ class Batch:
         if (happened := entry(fact, place)) is not None:
             self.entries.append(happened)
         if isinstance(fact, Buried):
-            self.letters.append(fact.letter)
-        else:
+            self.letters.append(fact.row)
+        elif isinstance(fact, SentBack):
+            self.marks.append(LetterMark(fact.letter_id, "discarding" if fact.discard else "redriving", fact.at))
+        elif isinstance(fact, Closed):
+            closed = fact.event
+            self.marks.append(LetterMark(closed.letter_id, closed.outcome, closed.closed_at.timestamp()))
+        elif not isinstance(fact, CancelWanted):
             self.facts.setdefault(fact.command_id, []).append(fact)
 
     def changes(self, rows: Mapping[str, CommandRow]) -> list[CommandRow]:
@@ -68,4 +75,4 @@ class Batch:
         return changed
 
     def __bool__(self) -> bool:
-        return bool(self.facts or self.letters or self.declared or self.positions)
+        return bool(self.facts or self.entries or self.letters or self.marks or self.declared or self.positions)

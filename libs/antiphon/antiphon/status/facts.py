@@ -16,9 +16,17 @@ from antiphon.codec import Codec
 from antiphon.control import DeclaredCommand, DeclaredCompleted
 from antiphon.envelope import DECLARED_TYPE, Envelope, uuid_of
 from antiphon.errors import UndecodableMessage
-from antiphon.lifecycle import CommandProgressed, CommandSettled, CommandStarted, DeadLetter
+from antiphon.lifecycle import (
+    CancelRequested,
+    CommandProgressed,
+    CommandSettled,
+    CommandStarted,
+    DeadLetter,
+    DeadLetterClosed,
+    letter_id,
+)
 from antiphon.messages import TYPE_PREFIX, Command, command_name
-from antiphon.status.projection import Arrival, Buried, Fact, Settled, Started, Told
+from antiphon.status.projection import Arrival, Buried, CancelWanted, Closed, Fact, SentBack, Settled, Started, Told
 from antiphon.store import DeadLetterRow, Place
 
 _EARLIEST = datetime(1, 1, 2, tzinfo=UTC).timestamp()
@@ -30,12 +38,15 @@ LONGEST_NAME = 64  # characters of a declared type's name
 
 
 class FactReader:
-    """Reads records of the command topics, `lifecycle` and `dead-letters` of a catalogue."""
+    """Reads records of the command topics, `lifecycle`, `dead-letters` and `cancels` of a catalogue."""
 
     def __init__(self, catalogue: Catalogue, codec: Codec) -> None:
         names = catalogue.installation.names
         self._services = {names.commands(service): service for service in catalogue.apps}
-        self._lifecycle, self._dead_letters = names.lifecycle, names.dead_letters
+        self._services |= {
+            topic: name for name, app in catalogue.apps.items() for topic in names.lanes(name, app.lanes)
+        }
+        self._lifecycle, self._dead_letters, self._cancels = names.lifecycle, names.dead_letters, names.cancels
         self._types = catalogue.types
         self._names = {wire: command_name(message) for wire, message in catalogue.types.items()}
         self._codec = codec
@@ -43,7 +54,7 @@ class FactReader:
     @property
     def topics(self) -> tuple[str, ...]:
         """Every topic that is read."""
-        return (*self._services, self._lifecycle, self._dead_letters)
+        return (*self._services, self._lifecycle, self._dead_letters, self._cancels)
 
     def read(self, record: Record) -> Fact | None:
         """What the record says; None for one that says nothing of a command.
@@ -52,12 +63,37 @@ class FactReader:
         """
         service = self._services.get(record.topic)
         if service is not None:
-            return self._arrival(record, service)
+            return self._of_a_service(Envelope(record), service)
+        if record.topic == self._cancels:
+            return self._cancel(record)
         return self._letter(record) if record.topic == self._dead_letters else self._lifecycle_fact(record)
 
-    def _arrival(self, record: Record, service: str) -> Arrival | None:
+    def _of_a_service(self, envelope: Envelope, service: str) -> Fact | None:
+        return self._arrival(envelope, service) if envelope.redrive is None else self._sent_back(envelope, service)
+
+    def _sent_back(self, envelope: Envelope, service: str) -> SentBack:
+        redrive = envelope.redrive
+        assert redrive is not None
+        own = redrive.generation - 1
+        return SentBack(
+            command_id=envelope.id if self._is_command(envelope.type or "", service) else None,
+            letter_id=letter_id(service, envelope.id, redrive.handler, own),
+            service=service,
+            handler=redrive.handler,
+            generation=own,
+            discard=redrive.discard,
+            at=envelope.record.timestamp / 1000,  # `ce_time` is still that of the message
+        )
+
+    def _cancel(self, record: Record) -> CancelWanted | None:
         envelope = Envelope(record)
-        wire = envelope.type
+        if envelope.type != CancelRequested.type_name():
+            return None
+        wanted = self._codec.decode(record.value, envelope.content_type, CancelRequested)
+        return CancelWanted(uuid_of(wanted.command_id), wanted)
+
+    def _arrival(self, envelope: Envelope, service: str) -> Arrival | None:
+        record, wire = envelope.record, envelope.type
         if wire is None:
             raise UndecodableMessage("a command without ce_type: nobody can tell what it asks for")
         if not self._is_command(wire, service):
@@ -73,6 +109,8 @@ class FactReader:
             payload_hash=None if record.value is None else blake2b(record.value, digest_size=16).hexdigest(),
             origin=Place(*record[:3]),
             forwarded=envelope.forwarded,
+            key=record.key,
+            not_before=_not_before(envelope),
         )
 
     def _is_command(self, wire: str, service: str) -> bool:
@@ -100,6 +138,9 @@ class FactReader:
         if envelope.type == CommandProgressed.type_name():
             told = self._codec.decode(record.value, envelope.content_type, CommandProgressed)
             return Told(uuid_of(told.command_id), self._name(told.command_type), told)
+        if envelope.type == DeadLetterClosed.type_name():
+            closed = self._codec.decode(record.value, envelope.content_type, DeadLetterClosed)
+            return Closed(uuid_of(closed.message_id), closed)
         # a newer release may tell more than this one knows
         return None
 
@@ -107,23 +148,17 @@ class FactReader:
         letter = self._codec.decode(record.value, Envelope(record).content_type, DeadLetter)
         service = self._services.get(letter.topic)
         is_command = service is not None and self._is_command(letter.message_type or "", service)
-        row = self._letter_row(record, letter)
-        return Buried(row.message_id if is_command else None, row, letter.failure)
+        message_id = uuid_of(letter.message_id)
+        row = DeadLetterRow(Place(*record[:3]), letter.model_copy(update={"message_id": message_id}))
+        return Buried(message_id if is_command else None, row)
 
-    def _letter_row(self, record: Record, letter: DeadLetter) -> DeadLetterRow:
-        return DeadLetterRow(
-            place=Place(*record[:3]),
-            message_id=uuid_of(letter.message_id),
-            message_type=letter.message_type,
-            service=letter.service,
-            handler=letter.handler,
-            code=letter.failure.code,
-            message=letter.failure.message,
-            origin=Place(letter.topic, letter.partition, letter.offset),
-            attempts=letter.attempts,
-            received_at=letter.received_at.timestamp(),
-            given_up_at=letter.given_up_at.timestamp(),
-        )
+
+def _not_before(envelope: Envelope) -> float | None:
+    """When it may start; a time that cannot be read is its owner's to refuse."""
+    try:
+        return envelope.not_before
+    except UndecodableMessage:
+        return None
 
 
 def _writable_time(when: datetime) -> float:

@@ -10,17 +10,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from antiphon.status.projection import Arrival, Buried, Fact, Settled, Started
+from antiphon.status.projection import Arrival, Buried, CancelWanted, Closed, Fact, SentBack, Settled, Started
 from antiphon.store import HistoryEntry, Place
 
-HistoryEvent = Literal["submitted", "resubmitted", "forwarded", "started", "dead_lettered", "settled"]
+HistoryEvent = Literal[
+    "submitted",
+    "resubmitted",
+    "forwarded",
+    "started",
+    "cancel_requested",
+    "dead_lettered",
+    "settled",
+    "redriving",
+    "discarding",
+    "redriven",
+    "discarded",
+]
 # of what one moment has brought about
 _RANKS = {
     "submitted": 0,
     "forwarded": 1,
     "started": 2,
-    "dead_lettered": 3,
-    "settled": 4,
+    "cancel_requested": 3,
+    "dead_lettered": 4,
+    "settled": 5,
+    "redriving": 6,
+    "discarding": 6,
+    "redriven": 7,
+    "discarded": 7,
 }
 
 
@@ -35,6 +52,12 @@ def entry(fact: Fact, place: Place) -> HistoryEntry | None:
         return _started(fact, place)
     if isinstance(fact, Settled):
         return _settled(fact, place)
+    if isinstance(fact, CancelWanted):
+        return _cancel_wanted(fact, place)
+    if isinstance(fact, SentBack):
+        return _sent_back(fact, place)
+    if isinstance(fact, Closed):
+        return _closed(fact, place)
     return _buried(fact, place) if isinstance(fact, Buried) else None
 
 
@@ -76,23 +99,68 @@ def _settled(fact: Settled, place: Place) -> HistoryEntry:
         replica=event.replica,
         attempt=event.attempts or None,
         error=event.failure,
+        generation=event.generation,
+    )
+
+
+def _cancel_wanted(fact: CancelWanted, place: Place) -> HistoryEntry:
+    event = fact.event
+    said = [event.reason, f"by {event.requested_by}" if event.requested_by else ""]
+    return HistoryEntry(
+        command_id=fact.command_id,
+        kind="cancel_requested",
+        place=place,
+        occurred_at=event.requested_at.timestamp(),
+        status=None,
+        service=event.service,
+        note=", ".join(filter(None, said)) or None,
+    )
+
+
+def _sent_back(fact: SentBack, place: Place) -> HistoryEntry | None:
+    if fact.command_id is None:
+        return None
+    return HistoryEntry(
+        command_id=fact.command_id,
+        kind="discarding" if fact.discard else "redriving",
+        place=place,
+        occurred_at=fact.at,
+        status=None,
+        service=fact.service,
+        handler=fact.handler,
+        generation=fact.generation,
+    )
+
+
+def _closed(fact: Closed, place: Place) -> HistoryEntry:
+    event = fact.event
+    return HistoryEntry(
+        command_id=fact.message_id,
+        kind=event.outcome,
+        place=place,
+        occurred_at=event.closed_at.timestamp(),
+        status=None,
+        service=event.service,
+        handler=event.handler,
+        generation=event.generation,
     )
 
 
 def _buried(fact: Buried, place: Place) -> HistoryEntry | None:
-    letter = fact.letter
+    letter = fact.row.letter
     if fact.command_id is None:
         return None
     return HistoryEntry(
         command_id=fact.command_id,
         kind="dead_lettered",
         place=place,
-        occurred_at=letter.given_up_at,
+        occurred_at=letter.given_up_at.timestamp(),
         status=None,
         service=letter.service,
         handler=letter.handler,
         attempt=letter.attempts or None,
-        error=fact.failure,
+        error=letter.failure,
+        generation=letter.generation,
     )
 
 

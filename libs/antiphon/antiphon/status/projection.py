@@ -4,9 +4,10 @@ Topics are read independently of one another, so a row must come out the same in
 
 - the command's own record says what was asked, and never what became of it;
 - a sighting counts until the command has ended, the latest attempt wins;
-- the end is told once and by one record, which states everything about it.
+- the end is told by one record, which states everything about it; that of a redrive replaces the one before it.
 
-A function that returns the row it was given has refused the fact; `LEGAL` says which transitions there are.
+A function that returns the row it was given has refused the fact; `LEGAL` says which transitions there are, `REDRIVEN`
+which others a redrive may bring about.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from antiphon.lifecycle import CommandProgressed, CommandSettled, CommandStarted, Failure, SettledStatus, Status
+from antiphon.lifecycle import (
+    CancelRequested,
+    CommandProgressed,
+    CommandSettled,
+    CommandStarted,
+    DeadLetterClosed,
+    SettledStatus,
+    Status,
+)
 from antiphon.store import CommandRow, DeadLetterRow, Place, Progressed
 
 _ENDS: frozenset[Status] = frozenset(get_args(SettledStatus))
@@ -29,6 +38,13 @@ LEGAL: Mapping[Status, frozenset[Status]] = {
     "cancelled": frozenset(),
     "timed_out": frozenset(),
     "dead_lettered": frozenset(),
+}
+# what has failed has a dead letter, which can be redriven
+REDRIVEN: Mapping[Status, frozenset[Status]] = {
+    **LEGAL,
+    "failed": _ENDS,
+    "timed_out": _ENDS,
+    "dead_lettered": _ENDS,
 }
 
 
@@ -49,6 +65,8 @@ class Arrival:
     payload_hash: str | None
     origin: Place
     forwarded: bool = False
+    key: bytes | None = None
+    not_before: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +101,44 @@ class Buried:
     """A dead letter, with the id of the command that it holds; None if it holds something else."""
 
     command_id: str | None
-    letter: DeadLetterRow
-    failure: Failure
+    row: DeadLetterRow
+
+
+@dataclass(frozen=True, slots=True)
+class SentBack:
+    """Somebody wants a dead letter redriven or discarded; with the id of the command that it holds, if it holds one.
+
+    `generation` is the dead letter's own.
+    """
+
+    command_id: str | None
+    letter_id: str
+    service: str
+    handler: str | None
+    generation: int
+    discard: bool
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A dead letter's owner has dealt with it; `message_id` is that of the command, or whatever else it held."""
+
+    message_id: str
+    event: DeadLetterClosed
+
+
+@dataclass(frozen=True, slots=True)
+class CancelWanted:
+    """Somebody wants a command to end, with the id as the rows have it."""
+
+    command_id: str
+    event: CancelRequested
 
 
 RowFact = Arrival | Started | Told | Settled
-Fact = RowFact | Buried
+LetterFact = Buried | SentBack | Closed
+Fact = RowFact | LetterFact | CancelWanted
 
 
 def fold(row: CommandRow | None, fact: RowFact) -> CommandRow:
@@ -116,6 +166,8 @@ def arrived(row: CommandRow | None, arrival: Arrival) -> CommandRow:
             created_at=arrival.created_at,
             payload_hash=arrival.payload_hash,
             origin=arrival.origin,
+            key=arrival.key,
+            not_before=arrival.not_before,
         )
     )
 
@@ -144,10 +196,11 @@ def told(row: CommandRow | None, fact: Told) -> CommandRow:
 
 
 def settled(row: CommandRow | None, fact: Settled) -> CommandRow:
-    """How it ended; nothing follows an end."""
+    """How it ended; nothing follows an end but that of a later redrive."""
     event = fact.event
     row = row or CommandRow(fact.command_id, fact.command_type, event.service)
-    if event.status not in LEGAL[row.status]:
+    following = REDRIVEN if event.generation > row.generation else LEGAL
+    if event.status not in following[row.status]:
         return row
     return _dated(
         replace(
@@ -162,6 +215,7 @@ def settled(row: CommandRow | None, fact: Settled) -> CommandRow:
             replica=event.replica,
             error=event.failure,
             progress=None,
+            generation=event.generation,
         )
     )
 

@@ -185,6 +185,7 @@ class Projector:
                 folding.save(changed)
                 folding.append(batch.entries)
                 folding.bury(batch.letters)
+                folding.mark(batch.marks)
                 folding.move(batch.positions)
                 folding.declare(batch.declared.changes)
                 folding.see(batch.declared.seen)

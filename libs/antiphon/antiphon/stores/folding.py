@@ -10,11 +10,11 @@ from sqlalchemy import Connection, Engine, case, delete, func, select
 from antiphon.broker import Partition
 from antiphon.control import ReplicaSeen
 from antiphon.declarations import Change
-from antiphon.store import CommandRow, DeadLetterRow, Folding, HistoryEntry
-from antiphon.stores import rows
+from antiphon.store import CommandRow, DeadLetterRow, Folding, HistoryEntry, LetterMark
+from antiphon.stores import letters, rows
 from antiphon.stores.controls import fold_controls, fold_replicas
 from antiphon.stores.database import insert
-from antiphon.stores.schema import command_tags, commands, dead_letters, history, positions
+from antiphon.stores.schema import command_tags, commands, history, positions
 
 _IDS_AT_ONCE = 500  # far below what either database takes as parameters of one statement
 
@@ -57,10 +57,11 @@ class SqlFolding(Folding):
         if labels := [columns for row in changed for columns in rows.tag_columns(row)]:
             self._connection.execute(insert(self._engine, command_tags), labels)
 
-    def bury(self, letters: Sequence[DeadLetterRow]) -> None:
-        if letters:
-            statement = insert(self._engine, dead_letters).on_conflict_do_nothing()
-            self._connection.execute(statement, [rows.letter_columns(letter) for letter in letters])
+    def bury(self, buried: Sequence[DeadLetterRow]) -> None:
+        letters.bury(self._engine, self._connection, buried)
+
+    def mark(self, marks: Sequence[LetterMark]) -> None:
+        letters.mark(self._engine, self._connection, marks)
 
     def append(self, entries: Sequence[HistoryEntry]) -> None:
         if entries:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from antiphon.lifecycle import Failure
-from antiphon.store import CommandRow, DeadLetterRow, HistoryEntry, Place, Progressed, StoredCommand, Submission, Tag
+from antiphon.store import CommandRow, HistoryEntry, Place, Progressed, StoredCommand, Submission, Tag
 from antiphon.stores.schema import TAG_NAME, TAG_VALUE
 
 
@@ -17,7 +17,6 @@ def _columns_of(row: type[Any], *, without: Collection[str]) -> tuple[str, ...]:
 
 
 _COMMAND = _columns_of(CommandRow, without={"error", "progress", "origin"})
-_LETTER = _columns_of(DeadLetterRow, without={"place", "origin"})
 _HISTORY = _columns_of(HistoryEntry, without={"error", "place"})
 
 
@@ -94,23 +93,6 @@ def submission(found: Mapping[str, Any]) -> Submission:
         body_hash=found["body_hash"],
         created_at=found["submitted_at"],
         due_at=found["due_at"],
-    )
-
-
-def letter_columns(letter: DeadLetterRow) -> dict[str, Any]:
-    """What is written of a dead letter."""
-    columns = {name: writable(getattr(letter, name)) for name in _LETTER}
-    for name, place in (("place", letter.place), ("origin", letter.origin)):
-        columns |= {f"{name}_topic": place.topic, f"{name}_partition": place.partition, f"{name}_offset": place.offset}
-    return columns
-
-
-def letter_row(found: Mapping[str, Any]) -> DeadLetterRow:
-    """The dead letter that these columns hold."""
-    return DeadLetterRow(
-        place=Place(found["place_topic"], found["place_partition"], found["place_offset"]),
-        origin=Place(found["origin_topic"], found["origin_partition"], found["origin_offset"]),
-        **{name: found[name] for name in _LETTER},
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Double,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
@@ -49,6 +50,9 @@ commands = Table(
     Column("origin_topic", Text),
     Column("origin_partition", Integer),
     Column("origin_offset", BigInteger),
+    Column("key", LargeBinary),
+    Column("not_before", Double),
+    Column("generation", Integer, nullable=False, server_default=text("0")),
     Column("listed_at", Double, nullable=False, server_default=text("0")),
     Column("version", Integer, nullable=False),
     # from here on the gateway's: a projection never changes these, but drops what is no longer needed
@@ -102,6 +106,8 @@ history = Table(
     Column("replica", Text),
     Column("attempt", BigInteger),
     Column("error", Json),
+    Column("generation", Integer, nullable=False, server_default=text("0")),
+    Column("note", Text),
     PrimaryKeyConstraint("place_topic", "place_partition", "place_offset"),
 )
 Index("ix_command_history_command_id_occurred_at", history.c.command_id, history.c.occurred_at)
@@ -109,25 +115,47 @@ Index("ix_command_history_command_id_occurred_at", history.c.command_id, history
 dead_letters = Table(
     "dead_letters",
     TABLES,
+    Column("letter_id", String(16), primary_key=True),
     Column("place_topic", Text, nullable=False),
     Column("place_partition", Integer, nullable=False),
     Column("place_offset", BigInteger, nullable=False),
+    Column("state", String(10), nullable=False),
     Column("message_id", String(36), nullable=False),
     Column("message_type", Text),
     Column("service", Text, nullable=False),
     Column("handler", Text),
+    Column("generation", Integer, nullable=False),
     Column("code", Text, nullable=False),
     Column("message", Text, nullable=False),
+    Column("failure", Json, nullable=False),
     Column("origin_topic", Text, nullable=False),
     Column("origin_partition", Integer, nullable=False),
     Column("origin_offset", BigInteger, nullable=False),
     Column("attempts", BigInteger, nullable=False),
     Column("received_at", Double, nullable=False),
     Column("given_up_at", Double, nullable=False),
-    PrimaryKeyConstraint("place_topic", "place_partition", "place_offset"),
+    Column("record_key", LargeBinary),
+    Column("record_value", LargeBinary),
+    Column("record_headers", Json, nullable=False),
 )
-Index("ix_dead_letters_given_up_at", dead_letters.c.given_up_at)
+Index("ix_dead_letters_given_up_at_letter_id", dead_letters.c.given_up_at, dead_letters.c.letter_id)
+Index(
+    "ix_dead_letters_state_given_up_at_letter_id",
+    dead_letters.c.state,
+    dead_letters.c.given_up_at,
+    dead_letters.c.letter_id,
+)
 Index("ix_dead_letters_message_id", dead_letters.c.message_id)
+
+# what is wanted with a dead letter may be read before the letter itself
+letter_marks = Table(
+    "dead_letter_marks",
+    TABLES,
+    Column("letter_id", String(16), primary_key=True),
+    Column("rank", Integer, nullable=False),
+    Column("marked_at", Double, nullable=False),
+    Column("state", String(10), nullable=False),
+)
 
 projections = Table(
     "projections",

@@ -18,6 +18,7 @@ from antiphon.store import (
     DeadLetterRow,
     Folding,
     HistoryEntry,
+    LetterQuery,
     Progress,
     Store,
     StoredCommand,
@@ -28,7 +29,8 @@ from antiphon.stores import rows
 from antiphon.stores.controls import forget_controls, read_controls, read_replicas
 from antiphon.stores.database import connect, insert, migrate, reading, writing
 from antiphon.stores.folding import SqlFolding
-from antiphon.stores.schema import command_tags, commands, dead_letters, history, positions, projections
+from antiphon.stores.letters import forget_letters, read_letters, read_whole
+from antiphon.stores.schema import command_tags, commands, history, positions, projections
 
 # what a row holds before anything was seen of its command
 _UNSEEN: dict[str, Any] = {
@@ -40,7 +42,8 @@ _UNSEEN: dict[str, Any] = {
     "version": commands.c.version + 1,
     **dict.fromkeys(("started_at", "finished_at", "result", "processor", "replica", "error", "progress")),
     "payload_hash": None,
-    **dict.fromkeys(("origin_topic", "origin_partition", "origin_offset")),
+    **dict.fromkeys(("origin_topic", "origin_partition", "origin_offset", "key", "not_before")),
+    "generation": 0,
 }
 
 
@@ -110,11 +113,13 @@ class SqlStore(Store):
             changed = connection.execute(update(commands).where(*unchanged, _nothing_seen()).values(due_at=due_at))
             return changed.rowcount == 1
 
-    def dead_letters(self, limit: int) -> list[DeadLetterRow]:
-        newest = (dead_letters.c.given_up_at.desc(), dead_letters.c.place_partition, dead_letters.c.place_offset.desc())
+    def dead_letters(self, query: LetterQuery) -> list[DeadLetterRow]:
         with reading(self.engine) as connection:
-            found = connection.execute(select(dead_letters).order_by(*newest).limit(limit)).mappings()
-            return [rows.letter_row(dict(letter)) for letter in found]
+            return read_letters(connection, query)
+
+    def whole_letters(self, ids: Collection[str]) -> dict[str, DeadLetterRow]:
+        with reading(self.engine) as connection:
+            return read_whole(connection, ids)
 
     def controls(self) -> Controls:
         with reading(self.engine) as connection:
@@ -159,7 +164,7 @@ class SqlStore(Store):
             raised = update(projections).where(projections.c.name == projection)
             connection.execute(raised.values(version=projections.c.version + 1))
             connection.execute(delete(positions).where(positions.c.projection == projection))
-            connection.execute(delete(dead_letters))
+            forget_letters(connection)
             connection.execute(delete(history))
             connection.execute(delete(commands).where(commands.c.body_hash.is_(None)))
             _drop_tags_of_nobody(connection)

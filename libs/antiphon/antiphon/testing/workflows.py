@@ -20,7 +20,6 @@ from typing import Any
 
 from antiphon.app import App, Workflow
 from antiphon.codecs.avro import AvroCodec
-from antiphon.context import Approval
 from antiphon.durations import Duration, seconds
 from antiphon.errors import AntiphonError, CommandFailed
 from antiphon.messages import Answer, Command, Event
@@ -40,6 +39,7 @@ from antiphon.workflow.turns import (
     StepRequest,
     Turn,
 )
+from antiphon.workflow_context import Approval
 
 Scripted = Answer | CommandFailed | None
 Script = Scripted | Callable[[Any], Scripted]

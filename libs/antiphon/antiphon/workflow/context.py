@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
-from antiphon.context import Late, WorkflowContext
 from antiphon.durations import Duration, seconds
 from antiphon.envelope import as_uuid
 from antiphon.errors import CommandFailed, NonDeterminism, StepFailed, WorkflowError
-from antiphon.messages import Command, Event, Message
+from antiphon.messages import Command, Event, Message, Priority
 from antiphon.retry import Retry
 from antiphon.workflow.completions import Completions
 from antiphon.workflow.fibers import Fiber, Step
@@ -24,6 +23,7 @@ from antiphon.workflow.scopes import Gather, Race, Shield, TimeLimit
 from antiphon.workflow.turns import CommandRequest, EventRequest
 from antiphon.workflow.values import Form
 from antiphon.workflow.waits import AskPerson, Call, LocalStep, Signal, Sleep
+from antiphon.workflow_context import Late, WorkflowContext
 
 LONGEST_STATUS = 500  # characters
 _RECORD = stem(DecisionKind.RECORD, "")
@@ -66,10 +66,10 @@ class KernelContext(WorkflowContext):
 
     # what leaves with the turn
 
-    def send(self, command: Command[Any], *, not_before: datetime | None = None) -> UUID:
+    def send(self, command: Command[Any], *, not_before: datetime | None = None, priority: Priority = "normal") -> UUID:
         number, message_id = self._emit(DecisionKind.SEND, command)
         if not self._instance.replaying:
-            request = CommandRequest(number, message_id, command, False, None, _timestamp(not_before))
+            request = CommandRequest(number, message_id, command, False, None, _timestamp(not_before), priority)
             self._instance.commands.append(request)
         return as_uuid(message_id)
 
@@ -164,12 +164,23 @@ class KernelContext(WorkflowContext):
 
     # what is awaited
 
-    def call(self, command: Command[Any], *, timeout: Duration | None = None, retry: Retry = Retry()) -> Any:
+    def call(
+        self,
+        command: Command[Any],
+        *,
+        timeout: Duration | None = None,
+        retry: Retry = Retry(),
+        priority: Priority = "normal",
+    ) -> Any:
         instance, limit = self._instance, _seconds(timeout)
         if not retry.delays:
-            return Call(instance, command, limit)
+            return Call(instance, command, limit, priority)
         where = line()
-        return Fiber(instance, again(instance, lambda: Call(instance, command, limit).at(where), retry, where))
+
+        def begin() -> Call:
+            return Call(instance, command, limit, priority).at(where)
+
+        return Fiber(instance, again(instance, begin, retry, where))
 
     def run(
         self, name: str, fn: Callable[[], Awaitable[Any] | Any], *, returns: Any = None, retry: Retry = Retry()

@@ -36,4 +36,4 @@ def outstanding(instance: Instance) -> Outstanding:
 def _command(instance: Instance, call: Call) -> CommandRequest:
     due = instance.dues.get(call.number)
     deadline = None if due is None else due - instance.options.skew
-    return CommandRequest(call.number, instance.derived(str(call.number)), call.command, True, deadline)
+    return call.request(deadline)

@@ -6,13 +6,13 @@ from collections.abc import Coroutine, Sequence
 from types import TracebackType
 from typing import Any
 
-from antiphon.context import Late
 from antiphon.errors import WorkflowCancelled, WorkflowTimeout
 from antiphon.workflow.fibers import BEGUN, DONE, NEW, Fiber, Step
 from antiphon.workflow.history import DecisionKind, stem
 from antiphon.workflow.instance import Instance
 from antiphon.workflow.lines import line
 from antiphon.workflow.waits import Signal
+from antiphon.workflow_context import Late
 
 _TIMER = stem(DecisionKind.TIMER, "")
 AnyStep = Coroutine[Any, Any, Any]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from antiphon.messages import Answer, Command, Event, Message
+from antiphon.messages import Answer, Command, Event, Message, Priority
 from antiphon.retry import Retry
 
 MessageT = TypeVar("MessageT", bound=Message)
@@ -102,6 +102,7 @@ class CommandRequest(NamedTuple):
     awaited: bool
     deadline: float | None = None
     not_before: float | None = None
+    priority: Priority = "normal"
 
 
 class EventRequest(NamedTuple):

@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
-from antiphon.context import Approval
 from antiphon.errors import (
     CommandFailed,
     HistoryUnreadable,
@@ -18,12 +17,13 @@ from antiphon.errors import (
     WorkflowCancelled,
     WorkflowTimeout,
 )
-from antiphon.messages import Answer, Command, Event, Message
+from antiphon.messages import Answer, Command, Event, Message, Priority
 from antiphon.workflow.fibers import Step
 from antiphon.workflow.history import DecisionKind, digest, message_stem, stem
 from antiphon.workflow.instance import Instance
 from antiphon.workflow.turns import ApprovalRequest, CommandRequest, Failure, StepRequest
 from antiphon.workflow.values import Form
+from antiphon.workflow_context import Approval
 
 _CALL = DecisionKind.CALL
 _TIMER = stem(DecisionKind.TIMER, "")
@@ -92,11 +92,13 @@ class Answered(Wait):
 class Call(Answered):
     """Sends a command and waits for its answer."""
 
-    __slots__ = ("command",)
+    __slots__ = ("command", "priority")
 
-    def __init__(self, instance: Instance, command: Command[Any], timeout: float | None) -> None:
+    def __init__(
+        self, instance: Instance, command: Command[Any], timeout: float | None, priority: Priority = "normal"
+    ) -> None:
         super().__init__(instance, timeout)
-        self.command = command
+        self.command, self.priority = command, priority
 
     def __str__(self) -> str:
         return f"call {type(self.command).__name__}"
@@ -107,8 +109,12 @@ class Call(Answered):
         due = None if deadline is None else deadline + instance.options.skew
         self.enlist(message_stem(_CALL, type(command)), digest(command), due)
         if instance.replayed is None:
-            number = self.number
-            instance.commands.append(CommandRequest(number, instance.derived(str(number)), command, True, deadline))
+            instance.commands.append(self.request(deadline))
+
+    def request(self, deadline: float | None) -> CommandRequest:
+        """The command that is to be sent, with its deadline in seconds since 1970."""
+        message_id = self.instance.derived(str(self.number))
+        return CommandRequest(self.number, message_id, self.command, True, deadline, None, self.priority)
 
     def prepare(self, payload: bytes) -> Any:
         expected = _reply_type(type(self.command)) if payload else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from antiphon.broker import Admin, Broker, Member, MemberOptions, Partition, Producer, Reader, ReaderOptions
+from antiphon.broker import Admin, Broker, Member, MemberOptions, Partition, Producer, Reader, ReaderOptions, Record
 from antiphon.brokers.memory.admin import MemoryAdmin
 from antiphon.brokers.memory.cluster import Cluster, Limits
 from antiphon.brokers.memory.member import MemoryMember
@@ -34,12 +34,22 @@ class MemoryBroker(Broker):
     def admin(self) -> Admin:
         return MemoryAdmin(self._cluster)
 
-    def compact(self, topic: str) -> None:
-        """Compact the topic now: the newest committed record of each key stays, at its offset."""
+    def compact(self, topic: str) -> int:
+        """Compact the topic now: the newest committed record of each key stays, at its offset. Returns how many do."""
         with self._cluster.changed:
-            self._cluster.compact(topic)
+            return self._cluster.compact(topic)
 
     def delete_before(self, partition: Partition, offset: int) -> None:
         """Let the log of the partition begin at this offset, as retention does."""
         with self._cluster.changed:
             self._cluster.log(partition).delete_before(offset)
+
+    def committed_records(self, topic: str) -> list[Record]:
+        """All that is in the log for good: what no open transaction can take away, behind open ones too."""
+        with self._cluster.changed:
+            return self._cluster.committed_records(topic)
+
+    def expel(self, group: str, choice: float) -> bool:
+        """Put one live member out of a group, as a coordinator may; `choice` (0 to 1) says which. False: none is in."""
+        with self._cluster.changed:
+            return self._cluster.expel(group, choice)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TypeVar
 
-from antiphon.broker import Outgoing, Partition, TopicPlan
+from antiphon.broker import Outgoing, Partition, Record, TopicPlan
 from antiphon.brokers.memory.group import Change, Group, Metadata
 from antiphon.brokers.memory.log import Log
 from antiphon.brokers.memory.transactions import Coordinator, Transaction
@@ -111,11 +111,13 @@ class Cluster:
             raise UnknownTopic(f"{partition.topic}[{partition.number}] does not exist")
         return topic.logs[partition.number]
 
-    def compact(self, name: str) -> None:
-        """Compact every partition of the topic now."""
-        for number in range(self._partitions_of(name)):
-            kept = self._topics[name].tombstones_kept
-            self.log(Partition(name, number)).compact(self._milliseconds(), kept)
+    def compact(self, name: str) -> int:
+        """Compact every partition of the topic now; returns how many records it has then."""
+        numbers = range(self._partitions_of(name))
+        return sum(
+            self.log(Partition(name, number)).compact(self._milliseconds(), self._topics[name].tombstones_kept)
+            for number in numbers
+        )
 
     # records
 
@@ -139,6 +141,17 @@ class Cluster:
         finally:
             self.changed.notify_all()
         return refusal
+
+    def committed_records(self, name: str) -> list[Record]:
+        """What no open transaction can take away, partition after partition."""
+        self.expire_transactions()
+        found: list[Record] = []
+        for number in range(self._partitions_of(name)):
+            log = self.log(Partition(name, number))
+            undecided = {offset for each in self._transactions.open for offset in each.written.get(log, ())}
+            records, _ = log.read(log.start, log.end, log.end, committed=True)
+            found += [record for record in records if record.offset not in undecided] if undecided else records
+        return found
 
     def _address(self, outgoing: Outgoing, size: int) -> tuple[Topic, Log]:
         topic = self._topics.get(outgoing.topic)
@@ -171,6 +184,19 @@ class Cluster:
         """The member is gone."""
         self._group(group).leave(member)
         self.changed.notify_all()
+
+    def expel(self, group: str, choice: float) -> bool:
+        """Put a member out that does not know it; whether there was one."""
+        name = self._group(group).member_at(choice)
+        if name is not None:
+            self.leave(group, name)
+        return name is not None
+
+    def owns(self, group: str, member: str, number: int) -> bool:
+        """Whether the partition is this member's at the moment."""
+        known = self._group(group)
+        known.expire(self._clock.now())
+        return number in known.owned_by(member)
 
     def commit_offsets(self, offsets: Mapping[Partition, int], metadata: Metadata) -> None:
         """Outside any transaction. Raises MembershipChanged."""

@@ -89,6 +89,16 @@ class Group:
         member = self._members.get(name)
         return -1 if member is None else member.epoch
 
+    def member_at(self, choice: float) -> str | None:
+        """One of the members, by a number from 0 to 1."""
+        names = list(self._members)
+        return names[int(choice * len(names))] if names else None
+
+    def owned_by(self, name: str) -> set[int]:
+        """What the member owns."""
+        member = self._members.get(name)
+        return set() if member is None else member.owned
+
     def leave(self, name: str) -> None:
         """The member is gone, what it owned is free."""
         if self._members.pop(name, None) is not None:

@@ -72,10 +72,10 @@ class Log:
         self._aborted = {gone for gone in self._aborted if gone >= offset}
         self.start = max(self.start, offset)
 
-    def compact(self, now: int, tombstones_kept: int) -> None:
+    def compact(self, now: int, tombstones_kept: int) -> int:
         """Keep the newest committed record of each key before the last stable offset; old tombstones go too.
 
-        Offsets stay as they are. `now` and `tombstones_kept` are milliseconds.
+        Offsets stay as they are. `now` and `tombstones_kept` are milliseconds. Returns how many records there are now.
         """
         newest: dict[bytes | None, int] = {}
         stable = [record for record in self._records if record.offset < self.stable]
@@ -91,3 +91,4 @@ class Log:
         self._records = kept + self._records[len(stable) :]
         self._offsets = [record.offset for record in self._records]
         self._aborted = {offset for offset in self._aborted if offset >= self.stable}
+        return len(self._records)

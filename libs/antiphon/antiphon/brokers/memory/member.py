@@ -51,6 +51,16 @@ class MemoryMember(Member):
         with self._cluster.changed:
             self._cluster.leave(self._group, self._name)
 
+    def put_out(self) -> None:
+        """Let the group forget this member, as a coordinator may; it learns that from its next poll."""
+        with self._cluster.changed:
+            self._cluster.leave(self._group, self._name)
+
+    def owns(self, number: int) -> bool:
+        """Whether the group gives this partition to this member, whatever the member believes."""
+        with self._cluster.changed:
+            return self._cluster.owns(self._group, self._name, number)
+
     def _heartbeat(self) -> tuple[Change, set[int]] | None:
         return self._cluster.heartbeat(self._group, self._name, self._topic, self._owned)
 

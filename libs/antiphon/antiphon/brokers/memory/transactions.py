@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from antiphon.broker import Partition
@@ -56,6 +56,11 @@ class Coordinator:
         self._epochs: dict[str, int] = {}
         self._open: dict[str, Transaction] = {}
         self.next_deadline = float("inf")
+
+    @property
+    def open(self) -> Collection[Transaction]:
+        """Those of which nobody knows yet how they end."""
+        return self._open.values()
 
     def register(self, owner: str) -> int:
         """The epoch of a new producer; a former one is fenced and its open transaction aborted."""

@@ -37,8 +37,8 @@ class Weigh(Command[Weighed], service="scales", key="item"):
     item: str
 
 
-class Read(Command[Weighed], service="scales"):
-    """Has none."""
+class Read(Command[Weighed], service="scales", answer_within="2m"):
+    """Has none, and takes its time."""
 
     note: str = ""
 
@@ -93,7 +93,7 @@ class ClientHarness:
         self.parts = ClientParts(catalogue, AvroCodec(), SystemClock())
         self.codec = AvroCodec()
         self.admin = broker.admin()
-        needed = {self.names.commands("scales"), self.names.replies, self.names.schemas}
+        needed = {self.names.commands("scales"), self.names.replies, self.names.schemas, self.names.cancels}
         self.admin.create_topics([plan for plan in catalogue.plans() if plan.name in needed])
         self.producer: Producer = broker.producer()
         self._commands = self._reader(self.names.commands("scales"), PARTITIONS)
@@ -115,13 +115,18 @@ class ClientHarness:
             found += reader.poll(count - len(found), 0.1)
         return found
 
-    async def received(self, count: int = 1) -> list[Record]:
-        """The next commands that the service gets."""
+    async def received(self, count: int = 1, *, topic: str | None = None) -> list[Record]:
+        """The next commands that the service gets, or the first records of another topic."""
+        if topic is not None:
+            return await self._first(topic, PARTITIONS, count)
         return await asyncio.to_thread(self._read, self._commands, count)
 
     async def announced(self, count: int) -> list[Record]:
         """The first schemas that were announced."""
-        reader = self._reader(self.names.schemas, 1)
+        return await self._first(self.names.schemas, 1, count)
+
+    async def _first(self, topic: str, partitions: int, count: int) -> list[Record]:
+        reader = self._reader(topic, partitions)
         try:
             return await asyncio.to_thread(self._read, reader, count)
         finally:

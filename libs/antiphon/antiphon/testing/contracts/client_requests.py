@@ -177,6 +177,27 @@ class RequestContract(ClientHarness):
         assert deadline is not None
         assert 29 < deadline - before.timestamp() < 60
 
+    @pytest.mark.promise("S3-42")
+    async def test_every_request_has_a_deadline_of_half_a_minute_or_what_its_class_says(self) -> None:
+        async with self.client() as client:
+            for command, most in ((Weigh(item="apple"), 30), (Read(), 120)):
+                asked = datetime.now(UTC).timestamp()
+                asking = asyncio.create_task(client.request(command))
+                (record,) = await self.received()
+                deadline = Envelope(record).deadline
+                assert deadline is not None
+                assert most - 1 < deadline - asked < most + 10
+                await self.answer(record, Weighed(grams=5))
+                await asking
+
+    @pytest.mark.promise("S3-42")
+    async def test_what_nobody_waits_for_has_no_deadline(self) -> None:
+        async with self.client() as client:
+            await client.submit(Weigh(item="apple"))
+            (record,) = await self.received()
+        assert Envelope(record).deadline is None
+        assert Envelope(record).reply_to is None
+
     async def test_an_earlier_deadline_of_the_asker_stands(self) -> None:
         earlier = datetime.now(UTC) + timedelta(seconds=20)
         async with self.client() as client:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -14,13 +14,25 @@ from antiphon.client import SubmitOptions
 from antiphon.codecs.avro import AvroCodec
 from antiphon.envelope import JSON, Envelope
 from antiphon.errors import ConfigurationError, InvalidMessage, MessageTooLarge, UnknownTopic
-from antiphon.messages import Command
+from antiphon.messages import Command, Event, Service
 from antiphon.testing.contracts.client_harness import PARTITIONS, ClientHarness, Read, Tare, Weigh, Weighed
 from antiphon.topics import partition_of
+
+LATE = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 class Elsewhere(Command, service="nowhere"):
     """Its service has no topic."""
+
+
+class ScaleBroken(Event, family="scales", key="scale"):
+    """A fact that no service here knows."""
+
+    scale: str
+
+
+class Alarm(Command, service=Service("alarms", lanes=("critical",))):
+    """Its service has a lane."""
 
 
 class SubmitContract(ClientHarness):
@@ -43,8 +55,29 @@ class SubmitContract(ClientHarness):
         assert (envelope.type, envelope.source) == ("antiphon.scales.Weigh", "client/test")
         assert envelope.correlation_id == "apple"
         assert abs((envelope.time - datetime.now(UTC)).total_seconds()) < 60
-        optional = ("ce_priority", "ce_deadline", "ce_subject", "ce_tags", "ce_replyto", "ce_causationid")
+        optional = (
+            "ce_priority",
+            "ce_deadline",
+            "ce_notbefore",
+            "ce_subject",
+            "ce_tags",
+            "ce_replyto",
+            "ce_causationid",
+        )
         assert [name for name in optional if envelope.raw(name) is not None] == []
+
+    @pytest.mark.promise("S3-41")
+    @pytest.mark.parametrize(("priority", "lane"), [("critical", "critical"), ("high", None), ("normal", None)])
+    async def test_a_command_goes_to_the_lane_of_its_priority_if_there_is_one(
+        self, priority: str, lane: str | None
+    ) -> None:
+        topic = self.names.commands("alarms", lane)
+        self.admin.create_topics([TopicPlan(topic, PARTITIONS)])
+        places = [Partition(topic, number) for number in range(PARTITIONS)]
+        async with self.client() as client:
+            await client.submit(Alarm(), SubmitOptions(priority=priority))
+            ends = await asyncio.wrap_future(self.admin.ends(places))
+        assert sum(ends.values()) == 1
 
     @pytest.mark.promise("S0-39")
     async def test_options_travel_as_headers(self) -> None:
@@ -56,7 +89,9 @@ class SubmitContract(ClientHarness):
             causation_id=uuid4(),
             priority="critical",
             deadline=deadline,
+            not_before=deadline,
             subject="vehicle-1",
+            tenant="acme",
             tags={"team": "größe"},
             traceparent=trace,
         )
@@ -66,8 +101,25 @@ class SubmitContract(ClientHarness):
         assert envelope.id == str(options.command_id)
         assert (envelope.correlation_id, envelope.causation_id) == ("order 7", str(options.causation_id))
         assert (envelope.priority, envelope.deadline) == ("critical", deadline.timestamp())
+        assert envelope.not_before == deadline.timestamp()
         assert (envelope.subject, envelope.header("traceparent")) == ("vehicle-1", trace)
         assert json.loads(envelope.header("ce_tags") or "") == {"team": "größe"}
+        assert envelope.tenant == "acme"
+
+    @pytest.mark.promise("S2-06")
+    async def test_a_published_event_lies_in_its_family_by_its_key(self) -> None:
+        topic = self.names.events("scales")
+        self.admin.create_topics([TopicPlan(topic, PARTITIONS)])
+        async with self.client() as client:
+            id_ = await client.publish(ScaleBroken(scale="left"), SubmitOptions(correlation_id="order 7"))
+        (record,) = await self.received(topic=topic)
+        envelope = Envelope(record)
+        assert (record.key, record.partition) == (b"left", partition_of(b"left", PARTITIONS))
+        assert (envelope.id, envelope.type) == (str(id_), "antiphon.scales.ScaleBroken")
+        assert (envelope.source, envelope.correlation_id) == ("client/test", "order 7")
+        assert self.codec.decode(record.value, envelope.content_type, ScaleBroken) == ScaleBroken(scale="left")
+        announced = {found.key: found.value for found in await self.announced(4)}
+        assert {found.fingerprint for found in AvroCodec().announcements([ScaleBroken])} <= set(announced)
 
     @pytest.mark.parametrize(
         ("command", "correlation_id", "key"),
@@ -132,6 +184,8 @@ class SubmitContract(ClientHarness):
             (SubmitOptions(priority="urgent"), "priority"),
             (SubmitOptions(correlation_id="x" * 129), "correlation_id"),
             (SubmitOptions(deadline=datetime(2100, 1, 1)), "deadline"),
+            (SubmitOptions(not_before=datetime(2100, 1, 1)), "not_before"),
+            (SubmitOptions(not_before=LATE, deadline=LATE - timedelta(seconds=1)), "not_before"),
         ],
     )
     async def test_options_that_no_service_could_read_are_refused(self, options: SubmitOptions, field: str) -> None:

@@ -12,6 +12,7 @@ from antiphon.errors import ProjectionSuperseded
 from antiphon.lifecycle import Failure
 from antiphon.store import (
     CommandRow,
+    LetterQuery,
     Progress,
     Store,
 )
@@ -24,12 +25,13 @@ from antiphon.testing.contracts.store_harness import (
     row,
     submission,
 )
+from antiphon.testing.contracts.store_letters import LettersContract
 from antiphon.testing.contracts.store_listing import ListingContract
 
 __all__ = ["StoreContract", "StoreHarness", "letter", "row", "submission"]
 
 
-class StoreContract(ListingContract, ControlsContract):
+class StoreContract(ListingContract, LettersContract, ControlsContract):
     """Subclass it, implement `make_store`, and pytest holds your store to the contract."""
 
     # what the gateway relies on
@@ -198,7 +200,7 @@ class StoreContract(ListingContract, ControlsContract):
             fold_and_fail()
 
         assert store.command("c-1") is None
-        assert store.dead_letters(10) == []
+        assert store.dead_letters(LetterQuery()) == []
         assert store.progress(PROJECTION).positions == {LOG: 5}
 
     def test_a_projection_that_never_was_has_no_positions(self, store: Store) -> None:
@@ -259,14 +261,6 @@ class StoreContract(ListingContract, ControlsContract):
         assert store.progress(PROJECTION).positions == {LOG: steps}
         assert self.stored(store).row.attempts == steps
 
-    def test_a_dead_letter_is_kept_once(self, store: Store) -> None:
-        for _ in range(2):
-            with store.fold(PROJECTION, store.progress(PROJECTION)) as folding:
-                folding.bury([letter(1, 100.0), letter(2, 200.0)])
-
-        assert store.dead_letters(10) == [letter(2, 200.0), letter(1, 100.0)]
-        assert store.dead_letters(1) == [letter(2, 200.0)]
-
     def test_what_was_folded_is_forgotten_and_what_was_promised_is_not(self, store: Store) -> None:
         store.submit(submission())
         store.submit(submission("c-2"))
@@ -279,7 +273,7 @@ class StoreContract(ListingContract, ControlsContract):
         store.forget(PROJECTION)
 
         assert store.command("c-3") is None
-        assert store.dead_letters(10) == []
+        assert store.dead_letters(LetterQuery()) == []
         assert store.progress(PROJECTION).positions == {}
         assert store.progress(PROJECTION).version > before.version
         forgotten = self.stored(store)

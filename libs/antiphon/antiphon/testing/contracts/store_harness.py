@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from antiphon.broker import Partition
-from antiphon.lifecycle import Cause, Failure
+from antiphon.lifecycle import Cause, DeadLetter, Failure, RecordHeader
 from antiphon.store import (
     CommandRow,
     DeadLetterRow,
     HistoryEntry,
+    LetterState,
     Place,
     Progressed,
     Store,
@@ -52,6 +54,9 @@ def row(command_id: str = "c-1", **changes: object) -> CommandRow:
         progress=Progressed(0.25, "süß", 1_800_000_002.5, 3),
         payload_hash="ab" * 16,
         origin=Place("antiphon.commands.processors", 3, 2**40),
+        key=b"k\x00\xff",
+        not_before=1_800_000_000.5,
+        generation=2,
     )
     return replace(full, **changes)  # type: ignore[arg-type]
 
@@ -74,21 +79,32 @@ def submission(command_id: str = "c-1", **changes: object) -> Submission:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def letter(offset: int, given_up_at: float) -> DeadLetterRow:
-    """A dead letter at this offset of the dead letters' topic."""
-    return DeadLetterRow(
-        place=Place("antiphon.dead-letters", 0, offset),
-        message_id="m-1",
-        message_type=None,
-        service="processors",
-        handler=None,
-        code="undecodable",
-        message="3 bytes that are neither Avro nor JSON",
-        origin=Place("antiphon.commands.processors", 1, 7),
-        attempts=0,
-        received_at=given_up_at - 1,
-        given_up_at=given_up_at,
-    )
+def letter(offset: int = 1, given_up_at: float = 100.0, **changes: object) -> DeadLetterRow:
+    """A dead letter at this offset of the dead letters' topic, of a message of its own; every field is filled."""
+    fields: dict[str, object] = {
+        "message_id": f"00000000-0000-4000-8000-{offset:012}",
+        "message_type": "antiphon.processors.ProcessData",
+        "service": "processors",
+        "handler": "process",
+        "topic": "antiphon.commands.processors",
+        "partition": 1,
+        "offset": 7,
+        "record_key": b"k\x00\xff",
+        "record_value": b"\xc3\x01\x00",
+        "record_headers": [RecordHeader(name="ce_id", value=b"\xff"), RecordHeader(name="ce_id", value=b"2")],
+        "failure": Failure(code="failed", error_class="E", message="No Numbers: 100%", retryable=True, causes=[]),
+        "attempts": 3,
+        "received_at": datetime.fromtimestamp(given_up_at - 1.25, UTC),
+        "given_up_at": datetime.fromtimestamp(given_up_at, UTC),
+        "generation": 2,
+    }
+    return DeadLetterRow(Place("antiphon.dead-letters", 0, offset), DeadLetter.model_validate(fields | changes))
+
+
+def bare(row: DeadLetterRow, state: LetterState = "open") -> DeadLetterRow:
+    """The same as a list shows it."""
+    content: dict[str, object] = {"record_key": None, "record_value": None, "record_headers": []}
+    return replace(row, letter=row.letter.model_copy(update=content), state=state)
 
 
 def entry(offset: int, command_id: str = "c-1", **changes: object) -> HistoryEntry:
@@ -104,6 +120,8 @@ def entry(offset: int, command_id: str = "c-1", **changes: object) -> HistoryEnt
         replica="worker-0",
         attempt=3,
         error=Failure(code="failed", error_class="E", message="a\x00b", retryable=False, causes=[]),
+        generation=1,
+        note="no longer wanted",
     )
     return replace(full, **changes)  # type: ignore[arg-type]
 

@@ -1,0 +1,183 @@
+"""Overtaking: what other tenants have sent does not wait behind one tenant's backlog.
+
+While a lane has more records than can be taken, a second reader of it runs ahead to the end of its log. It admits those
+of tenants of whom nothing waits in between, and leaves all others where they lie, for the first reader to come to. A
+tenant of whom one record was left behind is left behind until the first reader has passed it, so the records of one
+tenant stay in order.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from antiphon.broker import Partition, Record
+from antiphon.envelope import TENANT
+from antiphon.errors import BrokerError, OffsetOutOfRange
+from antiphon.executor import Intake
+from antiphon.processing.admission import Admission
+from antiphon.processing.delivery import Delivery
+from antiphon.processing.lanes import Lane
+from antiphon.processing.offsets import SourceOffsets
+from antiphon.processing.ownership import Slices
+from antiphon.processing.slice import Phase, Slice
+
+log = logging.getLogger(__name__)
+REST = 1.0  # seconds that a lane has not lagged before its second reader stops
+ISLANDS = 500  # ranges of one source finished beyond its position: each batch writes all of them
+LOOK = 2000  # records looked at in a turn
+
+
+@dataclass(slots=True)
+class Ahead:
+    """How far a source has been looked at, and the last record of each tenant that was left behind."""
+
+    at: int
+    left: dict[bytes, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Limits:
+    """How many records may overtake at a time: together, and of one tenant."""
+
+    places: int
+    of_tenant: int
+
+
+class Overtaking:
+    """The second reader of one worker, made when it is first needed."""
+
+    def __init__(self, slices: Slices, admission: Admission, reader: Callable[[int], Intake], in_flight: int) -> None:
+        self._slices, self._admission, self._make = slices, admission, reader
+        self._limits = Limits(max(4, in_flight // 4), max(1, in_flight // 16))
+        self._intake: Intake | None = None
+        self._ahead: dict[Partition, Ahead] = {}
+        self._looked_at: deque[Record] = deque()  # read and not judged
+        self._read_something = False
+        self._under_way: list[tuple[SourceOffsets, int, bytes]] = []  # what overtakes: its source, offset and tenant
+        self._lagged: dict[Lane, float] = {}  # when each lane was last seen to do so
+
+    def __bool__(self) -> bool:
+        """Whether anything is being read ahead."""
+        return bool(self._ahead)
+
+    @property
+    def more(self) -> bool:
+        """Whether there is something to look at in the next turn."""
+        return (self._read_something or bool(self._looked_at)) and len(self._under_way) < self._limits.places
+
+    def step(self, lanes: Collection[Lane], now: float) -> list[Delivery]:
+        """Look at what lies ahead in lanes that lag: the deliveries that may start."""
+        for lane in lanes:
+            if lane.lags and self._admission.tenants_seen:
+                self._lagged[lane] = now
+                self._begin(lane)
+        if not self._ahead:
+            return []
+        self._end_what_is_caught_up(now)
+        self._under_way = [one for one in self._under_way if one[0].overtakes(one[1])]
+        if not self._looked_at:
+            self._read()
+        return self._judge_all(now)
+
+    def _begin(self, lane: Lane) -> None:
+        new = {
+            Partition(topic, slice_.number): slice_.sources[topic].next_offset
+            for slice_ in self._slices.owned.values()
+            if slice_.phase is Phase.SERVING
+            for topic in lane.topics
+            if Partition(topic, slice_.number) not in self._ahead
+        }
+        if new:
+            if self._intake is None:
+                self._intake = self._make(LOOK)
+            self._intake.assign(new)
+            self._ahead.update((partition, Ahead(at)) for partition, at in new.items())
+
+    def _end_what_is_caught_up(self, now: float) -> None:
+        """The first reader is where the second one is, and the lane has not lagged for a while."""
+        busy = {topic for lane, then in self._lagged.items() if now - then < REST for topic in lane.topics}
+        self.end(
+            [
+                partition
+                for partition, ahead in self._ahead.items()
+                if partition.topic not in busy and self._source(partition).next_offset >= ahead.at
+            ]
+        )
+
+    def _source(self, partition: Partition) -> SourceOffsets:
+        return self._slices.owned[partition.number].sources[partition.topic]
+
+    def _read(self) -> None:
+        assert self._intake is not None
+        self._read_something = False
+        try:
+            self._looked_at.extend(self._intake.take())
+            self._read_something = bool(self._looked_at)
+        except OffsetOutOfRange as lost:
+            self.end([Partition(lost.topic, lost.partition)])
+        except BrokerError as error:
+            log.warning("reading ahead failed and is tried again: %s", error)
+
+    # -- judging -----------------------------------------------------------------------------------------------------
+
+    def _judge_all(self, now: float) -> list[Delivery]:
+        ready: list[Delivery] = []
+        waiting = Counter(tenant for _, _, tenant in self._under_way)
+        while self._looked_at and len(self._under_way) < self._limits.places:
+            record = self._looked_at.popleft()
+            partition = Partition(record[0], record[1])
+            ahead = self._ahead.get(partition)
+            if ahead is None:
+                continue
+            slice_ = self._slices.owned[partition.number]
+            tenant = tenant_of(record)
+            behind = ahead.at
+            if self._may_overtake(slice_.sources[partition.topic], ahead, record[2], tenant, waiting):
+                waiting[tenant] += 1
+                ready += self._overtake(slice_, record, behind, tenant, now)
+        return ready
+
+    def _may_overtake(
+        self, source: SourceOffsets, ahead: Ahead, offset: int, tenant: bytes, waiting: Counter[bytes]
+    ) -> bool:
+        """Look at a record: whether it may be admitted now; else its tenant is left behind with it."""
+        ahead.at = offset + 1
+        if offset < source.next_offset or source.is_finished(offset):
+            return False
+        left = ahead.left.get(tenant, -1) >= source.next_offset
+        if left or waiting[tenant] >= self._limits.of_tenant or source.islands >= ISLANDS:
+            ahead.left[tenant] = offset
+            return False
+        return True
+
+    def _overtake(self, slice_: Slice, record: Record, behind: int, tenant: bytes, now: float) -> list[Delivery]:
+        source = slice_.sources[record[0]]
+        source.overtake(record[2], behind)
+        self._under_way.append((source, record[2], tenant))
+        return self._admission.overtake(slice_, record, now)
+
+    # -- letting go --------------------------------------------------------------------------------------------------
+
+    def end(self, partitions: Collection[Partition]) -> None:
+        """Look ahead in these no more; what was left behind is found by the first reader."""
+        gone = [partition for partition in partitions if self._ahead.pop(partition, None) is not None]
+        if gone and self._intake is not None:
+            self._intake.unassign(gone)
+            self._looked_at = deque(record for record in self._looked_at if (record[0], record[1]) not in gone)
+
+    def forget(self, numbers: Collection[int]) -> None:
+        """These slices are dropped."""
+        self.end([partition for partition in self._ahead if partition.number in numbers])
+
+    def close(self) -> None:
+        """Stop reading."""
+        if self._intake is not None:
+            self._intake.close()
+
+
+def tenant_of(record: Record) -> bytes:
+    """Whose record it is: the empty name where it does not say."""
+    return next((value for name, value in record[5] if name == TENANT), b"")
