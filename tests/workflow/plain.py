@@ -58,3 +58,14 @@ class Fed:
     def rebuilt_by(self, fn: Flow) -> Instance:
         """Its history, fed to other code."""
         return rebuild(registered(fn), IDENTITY, self.options, self.records)
+
+
+def answered(instance: Instance, number: int, message: Message) -> Turn:
+    """The turn that an answer leads to."""
+    return advance(instance, turns.reply(9.0, number, encode(message)))
+
+
+def line_of(fn: Flow, after: int) -> str:
+    """The place `after` lines below the `async def`."""
+    code = fn.__code__
+    return f"{code.co_filename}:{code.co_firstlineno + after} in {code.co_qualname}"
