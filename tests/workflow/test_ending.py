@@ -12,6 +12,7 @@ from antiphon import (
     WorkflowCancelled,
     WorkflowContext,
 )
+from antiphon.errors import WorkflowRaised
 from antiphon.testing.workflows import BEGIN, Rehearsal
 from tests.workflow.messages import (
     AssessVehicle,
@@ -200,3 +201,23 @@ def test_a_workflow_that_fails_is_undone_and_tried_again_as_its_retry_says(app: 
     assert rehearsal.run(VEHICLE) == decided(3)
     assert [type(command) for command in rehearsal.sent] == [BookVisit, CancelVisit] * 2
     assert rehearsal.now == BEGIN + 60 + 3600
+
+
+@pytest.mark.parametrize("way", ["continues", "fails"])
+def test_a_workflow_that_is_to_end_begins_no_other_run(app: App, way: str) -> None:
+    @app.workflow(retry=Retry("1s"))
+    async def flow(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        await ctx.shield(ctx.sleep("1m"))
+        if way == "continues":
+            ctx.continue_as_new(command)
+        raise OSError("no reply")
+
+    rehearsal = Rehearsal(app)
+    rehearsal.cancel("enough", after="1s")
+    if way == "continues":
+        with pytest.raises(CommandFailed, match="enough"):
+            rehearsal.run(VEHICLE)
+    else:
+        with pytest.raises(WorkflowRaised, match="no reply"):
+            rehearsal.run(VEHICLE)
+    assert len(rehearsal.histories) == 1

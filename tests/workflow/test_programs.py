@@ -25,7 +25,7 @@ from tests.workflow.messages import (
     VisitBooked,
 )
 from tests.workflow.programs import SIGNALS, Node, nodes, perform, plain, programs
-from tests.workflow.right_answers import NEVER, End, Tie, answer
+from tests.workflow.right_answers import CANCELLED, NEVER, End, Tie, answer
 
 PROGRAMS = settings(
     deadline=None, max_examples=100, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
@@ -73,10 +73,13 @@ def right_answer(program: Node, cancel: int | None, left: int = 0) -> End:
     """What must come of it, or the example is left out."""
     end = End(0)
     try:
-        for _ in range(left + 1):
-            end = answer(program, end.at, NEVER if cancel is None else cancel)
+        stop = NEVER if cancel is None else cancel
+        for runs_left in range(left, -1, -1):
+            end = answer(program, end.at, stop)
             if end.failure is not None or end.at >= NEVER:
                 break
+            if runs_left and end.at > stop:  # it ended well under a shield, but nobody wants another run
+                return End(end.at, failure=CANCELLED)
     except Tie:
         assume(False)
     return end

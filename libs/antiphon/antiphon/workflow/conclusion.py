@@ -67,12 +67,12 @@ def _judged(instance: Instance, root: Fiber[Any]) -> Outcome:
     error = root.error
     if error is None:
         return _returned(instance, root.value)
-    if isinstance(error, ContinueAsNew):
-        return Outcome(Ending.CONTINUED, command=error.command)
-    if isinstance(error, WorkflowCancelled) and instance.stopped is not None:
+    if isinstance(error, WorkflowCancelled | ContinueAsNew) and instance.stopped is not None:
         ending, reason = instance.stopped
         code = "cancelled" if ending is Ending.CANCELLED else "timeout"
         return Outcome(ending, failure=Failure(code, reason, type(error).__name__))
+    if isinstance(error, ContinueAsNew):
+        return Outcome(Ending.CONTINUED, command=error.command)
     if (after := _retried_after(instance, error)) is not None:
         return Outcome(Ending.AGAIN, failure=_failure(error), after=after)
     if _by_design(instance, error):
@@ -96,6 +96,8 @@ def _returned(instance: Instance, value: object) -> Outcome:
 def _retried_after(instance: Instance, error: BaseException) -> float | None:
     """After how many seconds the next run begins; None if there is none."""
     retry, attempt = instance.definition.retry, instance.attempt
+    if instance.stopped is not None:
+        return None  # whoever wants it to end does not want another run of it
     pointless = isinstance(error, Permanent) or (isinstance(error, CommandFailed) and not error.retryable)
     if attempt > len(retry.delays) or pointless or not isinstance(error, retry.on):
         return None
