@@ -99,17 +99,26 @@ def _ended_in_order(node: Node, end: End, limit: int, stop: int, undo: tuple[tup
     return End(end.at, failure=end.failure, undo=undo)
 
 
-def _stopped(node: Node, begun: int, stop: int, failure: str | None, value: Any = None) -> End:
-    """All children cancelled at `stop`; the scope ends with the last of them."""
-    ends = [answer(child, begun, stop) for child in node.children]
+def _decided(node: Node, begun: int, ends: list[End], first: End, value: Any = None) -> End:
+    """One child has decided, the others are cancelled then; the scope ends with the last of them."""
+    others = [
+        answer(child, begun, first.at) for child, end in zip(node.children, ends, strict=True) if end is not first
+    ]
+    undo = tuple(mark for end in (first, *others) for mark in end.undo)
+    return End(max(end.at for end in (first, *others)), None if first.failure else value, first.failure, undo)
+
+
+def _stopped(node: Node, begun: int, stop: int) -> End:
+    """All children are cancelled from outside; the scope ends with the last of them."""
+    ends, failure = [answer(child, begun, stop) for child in node.children], CANCELLED
     real = [end for end in ends if end.failure not in (None, CANCELLED)]
-    if failure == CANCELLED and real:
+    if real:
         first = min(end.at for end in real)
         if len({end.failure for end in real if end.at == first}) > 1:
             raise Tie
-        failure = next(end.failure for end in real if end.at == first)
+        failure = next(end.failure or "" for end in real if end.at == first)
     undo = tuple(mark for end in ends for mark in end.undo)
-    return End(max(end.at for end in ends), None if failure else value, failure, undo)
+    return End(max(end.at for end in ends), None, failure, undo)
 
 
 def _first(ends: list[End], begun: int) -> End:
@@ -127,11 +136,11 @@ def _gather(node: Node, begun: int, stop: int) -> End:
         first = _first(failed, begun)
         _no_tie(first.at, stop)
         if first.at < stop and first.at < NEVER:
-            return _stopped(node, begun, first.at, first.failure)
+            return _decided(node, begun, ends, first)
     last = max(end.at for end in ends)
     _no_tie(last, stop)
     if last > stop:
-        return _stopped(node, begun, stop, CANCELLED)
+        return _stopped(node, begun, stop)
     undo = tuple(mark for end in ends for mark in end.undo)
     return End(last, [end.value for end in ends] if last < NEVER else None, undo=undo)
 
@@ -141,10 +150,11 @@ def _race(node: Node, begun: int, stop: int) -> End:
     first = _first(ends, begun)
     _no_tie(first.at, stop)
     if first.at > stop:
-        return _stopped(node, begun, stop, CANCELLED)
+        return _stopped(node, begun, stop)
     if first.at >= NEVER:
         return End(NEVER, undo=tuple(mark for end in ends for mark in end.undo))
-    return _stopped(node, begun, first.at, first.failure, [ends.index(first), first.value])
+    place = next(place for place, end in enumerate(ends) if end is first)
+    return _decided(node, begun, ends, first, [place, first.value])
 
 
 def _each(node: Node, begun: int, stop: int) -> End:
