@@ -268,9 +268,16 @@ def test_closing_an_instance_runs_its_clean_up_code_and_nothing_leaves() -> None
             ran.append("inner")
             await ctx.shield(ctx.call(AssessVehicle(vehicle_id="v1")))
 
+    async def middle(ctx: WorkflowContext) -> None:
+        try:
+            async for _ in ctx.as_completed(inner(ctx), ctx.sleep("1h")):
+                ran.append("never")
+        finally:
+            ran.append("middle")
+
     async def flow(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
         try:
-            await ctx.gather(inner(ctx), ctx.sleep("1h"))
+            await ctx.gather(middle(ctx), ctx.sleep("1h"))
         finally:
             ran.append("outer")
         return DONE
@@ -278,7 +285,7 @@ def test_closing_an_instance_runs_its_clean_up_code_and_nothing_leaves() -> None
     fed = Fed(flow)
     fed.start()
     close_instance(fed.instance)
-    assert sorted(ran) == ["inner", "outer"]
+    assert ran == ["inner", "middle", "outer"]
     with pytest.raises(WorkflowError, match="taken out of memory"):
         fed.feed(turns.timer(9.0, 1))
 

@@ -42,6 +42,7 @@ class Completions(AsyncIterator[tuple[int, Any]]):
         self._begun = False
         self._ended: Callable[[], None] | None = None
         self.wanted: _Next | None = None
+        self.parent: Fiber[Any] | None = None  # whose loop it is
         instance.unawaited[id(self)] = line()
 
     @property
@@ -52,6 +53,7 @@ class Completions(AsyncIterator[tuple[int, Any]]):
         self._begun = True
         self.instance.unawaited.pop(id(self), None)
         fiber: Fiber[Any] = self.instance.current
+        self.parent = fiber
         fiber.owned = [*(fiber.owned or ()), self]
         for step in self._steps:
             self.instance.unawaited[id(step)] = step.line

@@ -107,11 +107,24 @@ def refeed(instance: Instance, record: TurnRecord) -> None:
 def close_instance(instance: Instance) -> None:
     """Take an instance out of memory, on the thread that fed it: nothing of it goes on or leaves."""
     instance.spoiled = "it was taken out of memory"
-    pending = [instance.root, *(getattr(who, "parent", None) for who in instance.waiting.values()), *instance.ready]
-    for fiber in pending:
-        if isinstance(fiber, Fiber) and fiber.phase is not DONE:
-            close(fiber)
+    depths: dict[Fiber[Any], int] = {}
+    for who in (*instance.waiting.values(), *instance.ready, instance.root):
+        above = _above(who)
+        for depth, fiber in enumerate(reversed(above)):
+            depths[fiber] = max(depth, depths.get(fiber, 0))
+    for fiber in sorted(depths, key=depths.__getitem__, reverse=True):  # innermost first, as when an error unwinds them
+        close(fiber)
     instance.waiting.clear()
+
+
+def _above(who: Any) -> list[Fiber[Any]]:
+    """The fibers that have not ended around what waits, the nearest first."""
+    found = []
+    while who is not None:
+        if isinstance(who, Fiber) and who.phase is not DONE:
+            found.append(who)
+        who = getattr(who, "parent", None)
+    return found
 
 
 def standing(instance: Instance) -> list[str]:
