@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
@@ -28,9 +28,16 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def the_fence_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No bug: what else keeps a former owner from writing is left out. A revocation does not wait for the commit under
-    way, and no transaction holds up whoever restores, since nothing is written before the commit."""
-    monkeypatch.setattr(Worker, "_end_commit", lambda worker, budget: None)
+    """No bug: what else keeps former owners from writing is left out. The commit under way is not abandoned when slices
+    are lost, and no transaction holds up whoever restores, since nothing is written before the commit."""
+    original = Worker.lost
+
+    def lost(self: Worker, partitions: Collection[int]) -> None:
+        commit, self._committing = self._committing, None
+        original(self, partitions)
+        self._committing = commit
+
+    monkeypatch.setattr(Worker, "lost", lost)
     monkeypatch.setattr("antiphon.processing.commit.AT_ONCE", -1)
 
 
@@ -151,6 +158,7 @@ def retry_dropped_as_duplicate(monkeypatch: pytest.MonkeyPatch) -> None:
         id_ = key.removeprefix(b"agenda/")
         if waiting is not None and key.startswith(b"agenda/") and bytes.fromhex(id_.decode()) in slice_.ledger:
             self.drop(slice_, bytes.fromhex(id_.decode()), key)
+            self._telling.batch.touch(slice_, now)
             return None
         return waiting
 

@@ -32,8 +32,10 @@ LOOK = 2000  # records looked at in a turn
 
 @dataclass(slots=True)
 class Ahead:
-    """How far a source has been looked at, and the last record of each tenant that was left behind."""
+    """How far a source of a slice has been looked at, and the last record of each tenant that was left behind."""
 
+    slice: Slice
+    source: SourceOffsets
     at: int
     left: dict[bytes, int] = field(default_factory=dict)
 
@@ -84,7 +86,7 @@ class Overtaking:
 
     def _begin(self, lane: Lane) -> None:
         new = {
-            Partition(topic, slice_.number): slice_.sources[topic].next_offset
+            Partition(topic, slice_.number): Ahead(slice_, slice_.sources[topic], slice_.sources[topic].next_offset)
             for slice_ in self._slices.owned.values()
             if slice_.phase is Phase.SERVING
             for topic in lane.topics
@@ -93,8 +95,8 @@ class Overtaking:
         if new:
             if self._intake is None:
                 self._intake = self._make(LOOK)
-            self._intake.assign(new)
-            self._ahead.update((partition, Ahead(at)) for partition, at in new.items())
+            self._intake.assign({partition: ahead.at for partition, ahead in new.items()})
+            self._ahead.update(new)
 
     def _end_what_is_caught_up(self, now: float) -> None:
         """The first reader is where the second one is, and the lane has not lagged for a while."""
@@ -103,12 +105,9 @@ class Overtaking:
             [
                 partition
                 for partition, ahead in self._ahead.items()
-                if partition.topic not in busy and self._source(partition).next_offset >= ahead.at
+                if partition.topic not in busy and ahead.source.next_offset >= ahead.at
             ]
         )
-
-    def _source(self, partition: Partition) -> SourceOffsets:
-        return self._slices.owned[partition.number].sources[partition.topic]
 
     def _read(self) -> None:
         assert self._intake is not None
@@ -124,40 +123,36 @@ class Overtaking:
     # -- judging -----------------------------------------------------------------------------------------------------
 
     def _judge_all(self, now: float) -> list[Delivery]:
+        """A backlog is looked at as fast as it can be: most of it is left, at the price of a few look-ups each."""
         ready: list[Delivery] = []
         waiting = Counter(tenant for _, _, tenant in self._under_way)
-        while self._looked_at and len(self._under_way) < self._limits.places:
-            record = self._looked_at.popleft()
-            partition = Partition(record[0], record[1])
-            ahead = self._ahead.get(partition)
+        looked_at, ahead_of, most = self._looked_at, self._ahead, self._limits.places
+        while looked_at and len(self._under_way) < most:
+            record = looked_at.popleft()
+            ahead = ahead_of.get(record[:2])  # type: ignore[call-overload]
             if ahead is None:
                 continue
-            slice_ = self._slices.owned[partition.number]
+            offset, behind = record[2], ahead.at
+            ahead.at = offset + 1
             tenant = tenant_of(record)
-            behind = ahead.at
-            if self._may_overtake(slice_.sources[partition.topic], ahead, record[2], tenant, waiting):
+            if ahead.left.get(tenant, -1) >= ahead.source.next_offset:
+                ahead.left[tenant] = offset
+            elif self._may_overtake(ahead, offset, tenant, waiting):
                 waiting[tenant] += 1
-                ready += self._overtake(slice_, record, behind, tenant, now)
+                ahead.source.overtake(offset, behind)
+                self._under_way.append((ahead.source, offset, tenant))
+                ready += self._admission.overtake(ahead.slice, record, now)
         return ready
 
-    def _may_overtake(
-        self, source: SourceOffsets, ahead: Ahead, offset: int, tenant: bytes, waiting: Counter[bytes]
-    ) -> bool:
-        """Look at a record: whether it may be admitted now; else its tenant is left behind with it."""
-        ahead.at = offset + 1
+    def _may_overtake(self, ahead: Ahead, offset: int, tenant: bytes, waiting: Counter[bytes]) -> bool:
+        """Whether a record may be admitted now; else it is not to be, or its tenant is left behind with it."""
+        source = ahead.source
         if offset < source.next_offset or source.is_finished(offset):
             return False
-        left = ahead.left.get(tenant, -1) >= source.next_offset
-        if left or waiting[tenant] >= self._limits.of_tenant or source.islands >= ISLANDS:
+        if waiting[tenant] >= self._limits.of_tenant or source.islands >= ISLANDS:
             ahead.left[tenant] = offset
             return False
         return True
-
-    def _overtake(self, slice_: Slice, record: Record, behind: int, tenant: bytes, now: float) -> list[Delivery]:
-        source = slice_.sources[record[0]]
-        source.overtake(record[2], behind)
-        self._under_way.append((source, record[2], tenant))
-        return self._admission.overtake(slice_, record, now)
 
     # -- letting go --------------------------------------------------------------------------------------------------
 
@@ -180,4 +175,7 @@ class Overtaking:
 
 def tenant_of(record: Record) -> bytes:
     """Whose record it is: the empty name where it does not say."""
-    return next((value for name, value in record[5] if name == TENANT), b"")
+    for name, value in record[5]:
+        if name == TENANT:
+            return value
+    return b""
