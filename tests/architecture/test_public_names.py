@@ -12,6 +12,7 @@ import antiphon
 PUBLIC = {
     "AntiphonError",
     "App",
+    "Approval",
     "BatchContext",
     "Client",
     "Command",
@@ -39,7 +40,12 @@ PUBLIC = {
     "Retryable",
     "Service",
     "State",
+    "StepFailed",
     "SubmitOptions",
+    "WorkflowCancelled",
+    "WorkflowContext",
+    "WorkflowError",
+    "WorkflowTimeout",
 }
 HEAVY = (
     "confluent_kafka",

@@ -18,11 +18,16 @@ from antiphon.errors import (
     Permanent,
     Retryable,
     RetryAfter,
+    StepFailed,
+    WorkflowCancelled,
+    WorkflowError,
+    WorkflowTimeout,
 )
 from antiphon.lifecycle import CommandHasFailed
 from antiphon.messages import Command, Event, Message, Reply, Service
 from antiphon.rate import Rate
 from antiphon.retry import Retry
+from antiphon.workflow_context import Approval, WorkflowContext
 
 if TYPE_CHECKING:
     from antiphon.platform import Platform, PlatformOptions
@@ -42,6 +47,7 @@ __all__ = [
     "AntiphonError",
     # writing services
     "App",
+    "Approval",
     "BatchContext",
     # calling services
     "Client",
@@ -72,6 +78,11 @@ __all__ = [
     "Retryable",
     "Service",
     "State",
+    "StepFailed",
     "SubmitOptions",
+    "WorkflowCancelled",
+    "WorkflowContext",
+    "WorkflowError",
+    "WorkflowTimeout",
 ]
 __version__ = "0.1.0"

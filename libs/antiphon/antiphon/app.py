@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import pickle
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
+from math import inf, isinf
 from types import ModuleType
 from typing import Any, Literal, TypeVar, get_type_hints
 
@@ -23,6 +24,7 @@ from antiphon.middleware import MiddlewareT, around, passed_by
 from antiphon.rate import Rate
 from antiphon.retry import IN_MEMORY, Retry
 from antiphon.topics import bad_name
+from antiphon.workflow_context import WorkflowContext
 
 CommandT = TypeVar("CommandT", bound=Command[Any])
 EventT = TypeVar("EventT", bound=Event)
@@ -35,7 +37,10 @@ MessageT = TypeVar("MessageT", bound="Command[Any] | Event")
 Outcomes = Sequence[Answer | Failed | None] | None
 OutcomesT = TypeVar("OutcomesT", bound="Awaitable[Outcomes] | Outcomes")
 BatchHandler = Callable[[list[MessageT], BatchContext], OutcomesT]
+WorkflowT = TypeVar("WorkflowT", bound="Answer | None")
+WorkflowFunction = Callable[[CommandT, WorkflowContext], Coroutine[Any, Any, WorkflowT]]
 Start = Literal["now", "earliest"]
+NEWEST_VERSION = 65_535  # of a workflow, as histories store it
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,11 @@ class Handler:
         """Whether middleware can be around it: not around many messages at once, nor in another process."""
         return self.bundle is None and not self.cpu
 
+    @property
+    def apart(self) -> str:
+        """Why it is not `layered`, in words."""
+        return "takes many messages at once or has a process of its own"
+
     @cached_property
     def returns(self) -> type[Answer] | None:
         """The class of the answer to one message."""
@@ -130,12 +140,37 @@ class Handler:
         return None if found is type(None) else found
 
 
+@dataclass(frozen=True)
+class Workflow(Handler):
+    """A command handler that may wait: an instance stays on the `version` that it began with.
+
+    `timeout` limits a whole run; it is infinite where none is declared.
+    """
+
+    version: int = 1
+
+    @property
+    def limit(self) -> float | None:
+        """The timeout in seconds; None for none."""
+        return None if isinf(self.timeout) else self.timeout
+
+    @property
+    def layered(self) -> bool:
+        """Middleware is around attempts; a workflow has turns."""
+        return False
+
+    @property
+    def apart(self) -> str:
+        return "is a workflow"
+
+
 class Handlers:
     """Handlers that apps include: what a module of a larger service registers its own with."""
 
     def __init__(self) -> None:
         self.commands: list[Handler] = []
         self.events: list[Handler] = []
+        self.workflows: list[Workflow] = []
         self.layers: list[Callable[..., Any]] = []  # middleware, the outermost first
         self.closed = False  # it runs, or has been included: what is registered now would never be called
 
@@ -220,6 +255,23 @@ class Handlers:
 
         return register
 
+    def workflow(
+        self, *, version: int = 1, retry: Retry = Retry(), timeout: Duration | None = None
+    ) -> Callable[[WorkflowFunction[CommandT, WorkflowT]], WorkflowFunction[CommandT, WorkflowT]]:
+        """Register a version of the workflow of a command, an `async def`; new instances begin with the newest one.
+
+        A run that ends by an error which `retry` names is undone (its compensations) and begun again. `timeout` is for
+        the whole run.
+        """
+
+        def register(fn: WorkflowFunction[CommandT, WorkflowT]) -> WorkflowFunction[CommandT, WorkflowT]:
+            self._still_open(fn)
+            limit = inf if timeout is None else seconds(timeout)
+            self.workflows.append(Workflow(fn, Command, retry, limit, version=version))
+            return fn
+
+        return register
+
     def middleware(self, fn: MiddlewareT) -> MiddlewareT:
         """Run it around every attempt, with (message, context, call_next); the first one registered is outermost.
 
@@ -237,7 +289,7 @@ class Handlers:
         """
         groups = [handlers] if isinstance(handlers, Handlers) else found_in(handlers, Handlers)
         wrong = [line for group in groups for line in group.unguarded()]
-        if not any(group.commands or group.events for group in groups):
+        if not any(group.commands or group.events or group.workflows for group in groups):
             wrong.append(f"nothing to include in {getattr(handlers, '__name__', handlers)}: it has no `Handlers`")
         if wrong:
             raise ConfigurationError(wrong)
@@ -246,6 +298,7 @@ class Handlers:
             group.closed = True
             self.commands += group.inside(group.commands)
             self.events += group.inside(group.events)
+            self.workflows += group.workflows
 
     def inside(self, handlers: Iterable[Handler]) -> list[Handler]:
         """The same with the middleware around them."""
@@ -256,10 +309,10 @@ class Handlers:
 
     def unguarded(self) -> list[str]:
         """Handlers that no middleware would be around, though there is some: one line each."""
-        handlers = [*self.commands, *self.events]
+        handlers = [*self.commands, *self.events, *self.workflows]
         bare = [handler for handler in handlers if not handler.layered and self.layers]
         return passed_by((handler.fn for handler in handlers if handler.layered), self.layers) + [
-            f"{handler.name} takes many messages at once or has a process of its own, so no middleware is around it: "
+            f"{handler.name} {handler.apart}, so no middleware is around it: "
             "register the handlers that want some with `Handlers` of their own"
             for handler in bare
         ]
@@ -285,18 +338,19 @@ class App(Handlers):
     @property
     def lanes(self) -> tuple[Lane, ...]:
         """The lanes that its commands declare, most urgent first."""
-        return next((handler.message.lanes for handler in self.commands), ())
+        return next((handler.message.lanes for handler in (*self.commands, *self.workflows)), ())
 
     @property
     def messages(self) -> set[type[Message]]:
         """Every class that a handler takes or returns."""
-        taken = {message for handler in (*self.commands, *self.events) for message in handler.messages}
-        return taken | {handler.returns for handler in self.commands if handler.returns is not None}
+        answering = (*self.commands, *self.workflows)
+        taken = {message for handler in (*answering, *self.events) for message in handler.messages}
+        return taken | {handler.returns for handler in answering if handler.returns is not None}
 
     def check(self) -> None:
         """Every mistake of this app in one ConfigurationError, before anything is read."""
         wrong = [*filter(None, [bad_name(self.service)]), *self.unguarded()]
-        for handler in (*self.commands, *self.events):
+        for handler in (*self.commands, *self.events, *self.workflows):
             try:
                 wrong += self._mistakes(handler)
             except ConfigurationError as error:
@@ -360,6 +414,8 @@ class App(Handlers):
         """What a service that keeps no state cannot promise."""
         hint = "needs delivery='transactional'; this service delivers at least once"
         wrong = [f"{message.__name__} is declared ordered, which {hint}"] if message.ordered else []
+        if isinstance(handler, Workflow):
+            return [*wrong, f"{handler.name} is a workflow, which {hint}"]
         long = [delay for delay in handler.retry.delays if delay > IN_MEMORY]
         if long:
             wrong.append(f"{handler.name} is tried again after {long[0]:g} s; longer than {IN_MEMORY:g} s {hint}")
@@ -375,12 +431,28 @@ class App(Handlers):
         if message.service != self.service:
             wrong.append(f"{message.__name__} belongs to service {message.service!r}, not {self.service!r}")
         elif message.lanes != self.lanes:
-            head = self.commands[0].message
+            head = (*self.commands, *self.workflows)[0].message
             wrong.append(
                 f"{message.__name__} and {head.__name__} declare different lanes of {self.service!r}, "
                 f"{message.lanes} and {head.lanes}: make one Service(…) and name it in both"
             )
+        if isinstance(handler, Workflow):
+            return wrong + self._workflow_mistakes(handler, message)
         first = next(other for other in self.commands if other.message is message)
         if first is not handler:
             wrong.append(f"{message.__name__} has two handlers, {first.name} and {handler.name}: a command has one")
+        return wrong
+
+    def _workflow_mistakes(self, workflow: Workflow, message: type[Command[Any]]) -> list[str]:
+        wrong = [] if workflow.asynchronous else [f"{workflow.name} is a workflow, so it must be an `async def`"]
+        if not 1 <= workflow.version <= NEWEST_VERSION:
+            wrong.append(f"{workflow.name} has version {workflow.version}; versions go from 1 to {NEWEST_VERSION}")
+        first = next(o for o in self.workflows if o.message is message and o.version == workflow.version)
+        if first is not workflow:
+            wrong.append(
+                f"{message.__name__} has two workflows of version {workflow.version}, {first.name} and "
+                f"{workflow.name}; give the newer one the next version"
+            )
+        if any(handler.message is message for handler in self.commands):
+            wrong.append(f"{message.__name__} has a handler and a workflow, {workflow.name}; a command has exactly one")
         return wrong

@@ -36,7 +36,18 @@ AntiphonError
 │   ├── LlmKeyRefused         the key or token is not accepted: Permanent
 │   ├── LlmRequestRefused     a wrong URL, model or parameter: Permanent
 │   └── LlmContentRefused     by a content filter, or by the model itself: Permanent
+├── WorkflowError             a workflow cannot go on until somebody mends its code: its instance is parked
+│   ├── NonDeterminism        the code decides otherwise than its history says
+│   ├── ForeignAwaitable      it awaited something that its context did not give it
+│   ├── ForgottenAwait        it made a step and never awaited it
+│   ├── StepBudgetExceeded    it went on and on in one turn
+│   ├── WorkflowRaised        it raised an error that no author meant as its end
+│   └── HistoryUnreadable     its history is broken, or of a format that this release does not know
+├── StepFailed                a local step of a workflow failed
+├── WorkflowTimeout           a time limit inside a workflow ran out; a TimeoutError as well
 └── CommandFailed             the command ended without its answer
+
+WorkflowCancelled is a BaseException, as asyncio's CancelledError is: `except Exception` lets it by.
 """
 
 from __future__ import annotations
@@ -263,3 +274,80 @@ class CommandFailed(AntiphonError):
         self.code, self.error_class, self.retryable = code, error_class, retryable
         self.causes = tuple(causes)
         super().__init__(message)
+
+
+class WorkflowError(AntiphonError):
+    """A workflow cannot go on as its code stands: mend it and resume the instance, or begin a new run."""
+
+
+class NonDeterminism(WorkflowError):
+    """The code of a workflow decides otherwise than its history says.
+
+    `turn` counts from 1; `recorded` and `made` are the first decision that differs, in words (None: there is none);
+    `where` is the line of the workflow that made it, or where it stands.
+    """
+
+    def __init__(self, instance: str, turn: int, recorded: str | None, made: str | None, where: str) -> None:
+        self.instance, self.turn, self.recorded, self.made, self.where = instance, turn, recorded, made, where
+        super().__init__(
+            f"workflow {instance}, turn {turn}: the history has {recorded or 'nothing more'}, the code did "
+            f"{made or 'nothing more'} ({where}); run the code that made this history, or guard the change by"
+            f" ctx.version"
+        )
+
+
+class ForeignAwaitable(WorkflowError):
+    """The workflow awaited what its context did not give it: nobody would wake it again."""
+
+    def __init__(self, awaited: str, where: str) -> None:
+        self.where = where
+        super().__init__(
+            f"{where} awaits {awaited}; a workflow waits by its context alone: ctx.sleep, or ctx.run for other work"
+        )
+
+
+class ForgottenAwait(WorkflowError):
+    """A step was made and never awaited, so it never began."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        super().__init__(
+            f"{where} makes a step that is not awaited: forgotten, or dropped by an error in the same expression; "
+            "a step begins when it is awaited"
+        )
+
+
+class StepBudgetExceeded(WorkflowError):
+    """The workflow asked for too much in one turn: most likely a loop that never waits."""
+
+    def __init__(self, budget: str, where: str) -> None:
+        self.where = where
+        super().__init__(f"{where} goes on for more than {budget} without waiting; is this loop meant to end?")
+
+
+class WorkflowRaised(WorkflowError):
+    """An error that is neither a failure by design (Permanent, CommandFailed, …) nor named by the workflow's retry."""
+
+    def __init__(self, error: BaseException, where: str) -> None:
+        self.where = where
+        super().__init__(f"{where} raised {type(error).__name__}: {error}")
+
+
+class HistoryUnreadable(WorkflowError):
+    """A record of a history cannot be read; nothing of its instance is done until it can."""
+
+
+class StepFailed(AntiphonError):
+    """A local step ended with an error; `error_class` names that error, `retryable`: running it again may help."""
+
+    def __init__(self, name: str, message: str, *, error_class: str = "", retryable: bool = True) -> None:
+        self.name, self.error_class, self.retryable = name, error_class, retryable
+        super().__init__(f"step {name!r} failed: {message}")
+
+
+class WorkflowTimeout(AntiphonError, TimeoutError):
+    """What was waited for did not come in time."""
+
+
+class WorkflowCancelled(BaseException):
+    """Raised in a workflow where it waits, and at every later wait that is not shielded, when it is to end."""

@@ -1,0 +1,1 @@
+"""Durable workflows: code that waits for days, rebuilt from its history wherever it goes on."""

@@ -1,0 +1,203 @@
+"""The record of a turn: its input, what it led to, what was kept, and what the instance waits for, as bytes.
+
+Format 1, little-endian: a frame of fixed size (below), then the input's name, payload and `about`, the decisions, the
+kept values, the numbers that are waited for (u32 each, 256 at most). A decision is its kind (u8), the length of its
+name (u16), the name in UTF-8, a digest (u32). Decisions are compared as bytes and read only when they differ; a payload
+is the bytes that came, read once, by whoever waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+from functools import lru_cache
+from struct import Struct, error
+from typing import Any, NamedTuple
+from zlib import crc32
+
+from pydantic_core import from_json
+
+from antiphon.errors import HistoryUnreadable
+from antiphon.messages import Message
+from antiphon.workflow.turns import Due, Input, InputKind
+
+FORMAT = 1
+SHOWN = 256  # numbers that are waited for, in clear; of more, these are the lowest
+
+# format, kind of input, workflow's version, turn, at, number of the input, number of the first decision,
+# due: when (0: never) and which number, how many are waited for,
+# lengths: name, payload, about, decisions, kept
+_FRAME = Struct("<BBHIdIIdIIHIIII")
+_DECISION = Struct("<BH")
+_U32 = Struct("<I")
+
+
+class DecisionKind(IntEnum):
+    """What a workflow can decide; the numbers stand in histories."""
+
+    CALL = 1
+    SEND = 2
+    PUBLISH = 3
+    TIMER = 4
+    SIGNAL = 5
+    STEP = 6
+    APPROVAL = 7
+    RECORD = 8
+    COMPENSATE = 9
+    STATUS = 10
+    CANCEL = 11
+    RETURN = 12
+    FAIL = 13
+    CONTINUE = 14
+
+
+class Decision(NamedTuple):
+    """One decision as the history has it; `number` counts from 1 in each run."""
+
+    number: int
+    kind: DecisionKind
+    name: str
+    digest: int
+
+    def __str__(self) -> str:
+        """In words: what it was, of which type, and the digest of its content."""
+        words = f"{self.kind.name.lower()} {self.name}".rstrip()
+        return f"{words} #{self.digest:08x}" if self.digest else words
+
+
+class Kept(NamedTuple):
+    """What a turn keeps beside its decisions: recorded values in order, and branches that were taken."""
+
+    values: list[Any]
+    versions: dict[str, int]
+
+
+NOTHING_KEPT = Kept([], {})
+
+
+class TurnRecord(NamedTuple):
+    """A record taken apart; `decisions`, `kept` and `waits` are bytes still."""
+
+    turn: int
+    version: int
+    input: Input
+    first: int
+    decisions: bytes
+    kept: bytes
+    due: Due | None
+    waiting_count: int
+    waits: bytes
+
+    @property
+    def waiting(self) -> tuple[int, ...]:
+        """The numbers that are waited for, in order; the lowest 256 of them."""
+        return tuple(number for (number,) in _U32.iter_unpack(self.waits))
+
+    def decided(self) -> list[Decision]:
+        """The turn's decisions."""
+        return read_decisions(self.decisions, self.first)
+
+
+@lru_cache(maxsize=4096)
+def stem(kind: DecisionKind, name: str) -> bytes:
+    """All of a decision but its digest."""
+    text = name.encode()
+    return _DECISION.pack(kind, len(text)) + text
+
+
+@lru_cache(maxsize=4096)
+def message_stem(kind: DecisionKind, message: type[Message]) -> bytes:
+    """As `stem`, named by the type on the wire."""
+    return stem(kind, message.type_name())
+
+
+def decision(stem_: bytes, digest: int) -> bytes:
+    """The whole of it."""
+    return stem_ + _U32.pack(digest)
+
+
+def digest(message: Message) -> int:
+    """CRC-32 of the fields that were set, as JSON: a field that is added with a default changes no history."""
+    return crc32(message.__pydantic_serializer__.to_json(message, exclude_unset=True))
+
+
+def read_decisions(found: bytes, first: int) -> list[Decision]:
+    """Decisions from their bytes; `first` is the number of the first."""
+    decisions, place, number = [], 0, first
+    while place < len(found):
+        kind, length = _DECISION.unpack_from(found, place)
+        end = place + _DECISION.size + length
+        name = found[place + _DECISION.size : end].decode()
+        decisions.append(Decision(number, DecisionKind(kind), name, _U32.unpack_from(found, end)[0]))
+        place, number = end + _U32.size, number + 1
+    return decisions
+
+
+def kept_bytes(values: list[bytes], versions: dict[str, int]) -> bytes:
+    """Values that are JSON already, and versions; no bytes if there are none."""
+    if not (values or versions):
+        return b""
+    taken = ",".join(f'"{change}":{version}' for change, version in versions.items())
+    return b"[[" + b",".join(values) + b"],{" + taken.encode() + b"}]"
+
+
+def read_kept(found: bytes) -> Kept:
+    """What `kept_bytes` wrote."""
+    return Kept(*from_json(found)) if found else NOTHING_KEPT
+
+
+def write(
+    turn: int,
+    version: int,
+    told: Input,
+    first: int,
+    decisions: bytes,
+    kept: bytes,
+    waits: tuple[Due | None, Iterable[int], int],
+) -> bytes:
+    """The record of a turn; `waits` is what is due next, the numbers that are waited for, and how many there are."""
+    kind, at, number, name, payload, about = told
+    due, waiting, count = waits
+    name_bytes = name.encode()
+    due_at, due_number = due or (0.0, 0)
+    lengths = len(name_bytes), len(payload), len(about), len(decisions), len(kept)
+    frame = _FRAME.pack(FORMAT, kind, version, turn, at, number, first, due_at, due_number, count, *lengths)
+    parts = [frame, name_bytes, payload, about, decisions, kept]
+    parts += map(_U32.pack, sorted(waiting)[:SHOWN])
+    return b"".join(parts)
+
+
+def read(record: bytes) -> TurnRecord:
+    """A record of any format that was ever written (HistoryUnreadable for another, or for broken bytes)."""
+    try:
+        return _read_1(record) if record[0] == FORMAT else _unknown(record)
+    except (IndexError, error, UnicodeDecodeError, ValueError) as problem:
+        raise HistoryUnreadable(f"a turn's record of {len(record)} bytes is broken: {problem}") from problem
+
+
+def _unknown(record: bytes) -> TurnRecord:
+    raise HistoryUnreadable(
+        f"a turn's record has format {record[0]}, this release reads up to {FORMAT}; use the release that wrote it"
+    )
+
+
+def _read_1(record: bytes) -> TurnRecord:
+    (
+        _, kind, version, turn, at, number, first, due_at, due_number, count,
+        name_size, payload_size, about_size, decisions_size, kept_size,
+    ) = _FRAME.unpack_from(record)  # fmt: skip
+    payload = _FRAME.size + name_size
+    about = payload + payload_size
+    decisions = about + about_size
+    kept = decisions + decisions_size
+    end = kept + kept_size
+    if len(record) != end + _U32.size * min(count, SHOWN):
+        raise ValueError(f"it has {len(record)} bytes where its frame says {end + _U32.size * min(count, SHOWN)}")
+    name = record[_FRAME.size : payload].decode() if name_size else ""
+    about_bytes = record[about:decisions] if about_size else b""
+    told = Input(_KINDS[kind], at, number, name, record[payload:about], about_bytes)
+    due = Due(due_at, due_number) if due_at else None
+    return TurnRecord(turn, version, told, first, record[decisions:kept], record[kept:end], due, count, record[end:])
+
+
+_KINDS: dict[int, InputKind] = {int(kind): kind for kind in InputKind}

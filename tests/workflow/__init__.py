@@ -1,0 +1,1 @@
+"""The workflow kernel, on a virtual clock."""
