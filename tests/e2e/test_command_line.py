@@ -81,7 +81,8 @@ def test_topics_are_made_once_and_listed(platform: Deployment) -> None:
     made, again = (printed(platform.antiphon("topics", "apply", "--json", prefix=prefix)) for _ in range(2))
     listed = printed(platform.antiphon("topics", "list", "--json", prefix=prefix))
     names = ("commands.processors", "state.processors", "events.processors", "replies", "dead-letters", "lifecycle")
-    partitions = {f"{prefix}{name}": PARTITIONS for name in (*names, "activity", "events.failures")}
+    lanes = [f"commands.processors.{lane}" for lane in ("critical", "high", "low")]
+    partitions = {f"{prefix}{name}": PARTITIONS for name in (*names, *lanes, "cancels", "activity", "events.failures")}
     partitions |= {f"{prefix}{name}": 1 for name in ("schemas", "control")}
     assert {row["topic"]: row["partitions"] for row in listed} == partitions
     assert {row["topic"]: row["state"] for row in made} == dict.fromkeys(partitions, "made")
