@@ -1,9 +1,9 @@
 """Records that take the process with them: found by marks in the state, set aside when it is sure.
 
-A slice's start writes a mark and its clean end removes it. After three starts that found another owner's mark and nothing
-settled since, whatever may have been under way is suspicious: it runs in small groups, each noted in a commit before.
-The group that is noted at the next start is what is suspicious then, in smaller groups; a record that was alone in its
-group twice is a dead letter.
+A slice's start writes a mark and its clean end removes it. After three starts that found another owner's mark, and
+nothing settled since, whatever may have been under way is suspicious: it runs in small groups, each noted in a commit
+before. The group that is noted at the next start is what is suspicious then, in smaller groups; a record that was alone
+in its group twice is a dead letter.
 """
 
 from __future__ import annotations
