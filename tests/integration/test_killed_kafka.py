@@ -10,6 +10,7 @@ from antiphon.broker import Admin, Partition, TopicPlan
 from antiphon.brokers.kafka import KafkaBroker
 from antiphon.brokers.profiles import KAFKA
 from antiphon.errors import BrokerError
+from tests.hanging import unless_kafka_hangs
 from tests.integration.auditor import Auditor
 from tests.integration.cluster import Cluster, RunningService, Sent, many
 from tests.kafka import LocalKafka
@@ -27,6 +28,7 @@ def test_commands_and_events_survive_a_kafka_that_is_killed_and_one_that_stands_
     with (
         Cluster(private_kafka.bootstrap_servers, tmp_path, ["accounts", "statements"]) as cluster,
         Auditor(cluster) as auditor,
+        unless_kafka_hangs(private_kafka.bootstrap_servers),
     ):
         service = cluster.start("accounts", "accounts-0")
         cluster.start("statements", "statements-0")

@@ -9,12 +9,12 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.hanging import hanging_transactions
 from tests.integration.auditor import Runs
 from tests.integration.cluster import Cluster
 from tests.kafka import LocalKafka
 from tests.soak.apps import CardCharged, OrderClosed, OrderPlaced
 from tests.soak.audit import SoakAuditor
-from tests.soak.hanging import hanging_transactions
 from tests.soak.judging import STUCK, WRONG, Judge, Violation
 from tests.soak.load import Load
 from tests.soak.operator import Operator
@@ -22,6 +22,7 @@ from tests.soak.replicas import Replicas
 from tests.soak.torturer import Blow, Torturer
 
 APPS = ("tests.soak.apps:orders", "tests.soak.apps:payments")
+FORGOTTEN = "a transaction of Kafka's"
 FAMILIES = (OrderPlaced.family, CardCharged.family, OrderClosed.family)
 SETTLING = 150.0  # seconds for all that is left when the load has ended
 BLOWS = 7  # a minute, at least
@@ -156,9 +157,7 @@ def _judged(cluster: Cluster, auditor: SoakAuditor, load: Load) -> list[Violatio
     except AssertionError as error:
         found = [Violation(STUCK, "the log", f"{error}: a transaction is open")]
         hanging = hanging_transactions(cluster.bootstrap_servers)
-        return found + [
-            Violation(STUCK, "a transaction", f"that Kafka has forgotten is open: {line}") for line in hanging
-        ]
+        return found + [Violation(STUCK, FORGOTTEN, f"has been ended, and is open: {line}") for line in hanging]
     return Judge(cluster, auditor, load.acknowledged()).violations()
 
 
