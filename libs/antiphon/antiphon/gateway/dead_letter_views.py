@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from antiphon.envelope import rfc3339
 from antiphon.gateway.edits import as_json
@@ -15,6 +15,13 @@ from antiphon.store import DeadLetterRow, LetterState
 LetterId = Annotated[str, Field(min_length=1, max_length=64)]
 Text = Annotated[str, Field(min_length=1, max_length=512)]
 MOST = 10_000  # dead letters that one request redrives or discards
+
+
+def _number(value: object) -> object:
+    """A word or a truth value is no number, though pydantic would make one of it."""
+    if isinstance(value, str | bool):
+        raise ValueError(f"{value!r} is not a number")
+    return value
 
 
 class DeadLetterSummary(BaseModel):
@@ -79,7 +86,7 @@ class RedriveRequest(BaseModel):
 
     parameters: dict[str, JsonValue] | None = None
     set: Annotated[dict[Text, JsonValue], Field(max_length=64)] = {}
-    dry_run: Annotated[bool, Field(description="Check everything, and send nothing.")] = False
+    dry_run: Annotated[bool, Field(strict=True, description="Check everything, and send nothing.")] = False
 
 
 class LetterChoice(BaseModel):
@@ -91,7 +98,7 @@ class LetterChoice(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     ids: Annotated[list[LetterId] | None, Field(min_length=1, max_length=MOST)] = None
-    all: bool = False
+    all: Annotated[bool, Field(strict=True)] = False
     service: Text | None = None
     type: Annotated[Text | None, Field(description="A message's class, a command type, or a name on the wire.")] = None
     code: Text | None = None
@@ -100,8 +107,8 @@ class LetterChoice(BaseModel):
     until: Annotated[Text | None, Field(description="The same.")] = None
     text: Annotated[Text | None, Field(description="Stands in the error's message.")] = None
     state: LetterState | None = None
-    limit: Annotated[int, Field(ge=1, le=MOST)] = 1000
-    dry_run: Annotated[bool, Field(description="Count and check, and send nothing.")] = False
+    limit: Annotated[int, BeforeValidator(_number), Field(ge=1, le=MOST)] = 1000
+    dry_run: Annotated[bool, Field(strict=True, description="Count and check, and send nothing.")] = False
 
 
 class RedriveChoice(LetterChoice):
