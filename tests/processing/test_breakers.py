@@ -75,6 +75,7 @@ def trip(world: World, crm: Crm) -> None:
     world.until(lambda: world.workers[0].breakers == {"crm": "open"}, "it is open")
 
 
+@pytest.mark.slow
 @pytest.mark.promise("S3-52", "S2-29")
 def test_an_open_breaker_burns_no_attempt_and_others_go_on() -> None:
     crm = Crm()

@@ -40,6 +40,7 @@ def test_what_computes_does_so_elsewhere_and_ends_as_every_command_does(threaded
     assert len(world.messages(world.names.events("primes"), Noticed)) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.promise("S0-46")
 def test_each_way_of_failing_has_its_outcome_and_disturbs_no_other(threaded: Threaded) -> None:
     world = threaded.world

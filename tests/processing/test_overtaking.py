@@ -115,6 +115,7 @@ def test_another_tenant_s_commands_pass_a_backlog(monkeypatch: pytest.MonkeyPatc
     expect_each_once_and_in_order(world, sent)
 
 
+@pytest.mark.slow
 @pytest.mark.promise("S3-41")
 @pytest.mark.parametrize("seed", range(3))
 def test_whoever_owns_the_slices_meanwhile_each_is_handled_once_and_in_the_order_of_its_tenant(
