@@ -56,11 +56,17 @@ class Calculator:
         `stopped` says of a call by its index whether it is not wanted any more.
         """
         self._under_way.value = NOT_BEGUN
+        idle = self._connection is not None
         try:
             connection = self._ready()
             connection.send(calls)
             found = self._followed(connection, timeouts, stopped)
         except (EOFError, OSError) as error:
+            if (
+                idle and self._under_way.value == NOT_BEGUN and not self._closed
+            ):  # it was dying already: a new one does it
+                self.end()
+                return self.calculate(calls, timeouts, stopped)
             index = max(0, self._under_way.value)
             found = Lost(index, CalculatorDied(f"the handler's process {self._how_it_ended()}"))
             found.error.__cause__ = error
