@@ -14,6 +14,8 @@ from antiphon.lifecycle import CommandProgressed, Refused
 from tests.processing.embedding import Drop, Embed, Embedded, Indexed
 from tests.processing.threaded import Threaded
 
+pytestmark = pytest.mark.slow
+
 ASKED = {"ce_replyto": "antiphon.replies/1", "ce_replytoken": "token-1"}
 
 

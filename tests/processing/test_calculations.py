@@ -15,6 +15,8 @@ from tests.processing.test_cancels import cancel_record
 from tests.processing.threaded import Threaded
 from tests.processing.world import World
 
+pytestmark = pytest.mark.slow
+
 COMMAND_ID = "0b0e6a1c-6e52-4d53-9d5c-0ba2a9c2f0aa"
 
 
@@ -40,7 +42,6 @@ def test_what_computes_does_so_elsewhere_and_ends_as_every_command_does(threaded
     assert len(world.messages(world.names.events("primes"), Noticed)) == 5
 
 
-@pytest.mark.slow
 @pytest.mark.promise("S0-46")
 def test_each_way_of_failing_has_its_outcome_and_disturbs_no_other(threaded: Threaded) -> None:
     world = threaded.world

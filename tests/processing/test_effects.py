@@ -14,6 +14,8 @@ from antiphon.processing.worker import Worker
 from tests.processing.world import World
 from tests.waiting import until
 
+pytestmark = pytest.mark.slow
+
 RECIPIENTS = [f"person-{number}@example.org" for number in range(6)]
 
 
@@ -106,7 +108,6 @@ def test_an_attempt_that_fails_later_does_not_repeat_what_was_done(campaigns: Ca
     assert campaigns.entries == [], "they go when the message is settled"
 
 
-@pytest.mark.slow
 @pytest.mark.promise("S0-45", "S0-29")
 @pytest.mark.parametrize("killed_at", [1, 3, 6])
 @pytest.mark.parametrize("recorded", [False, True])

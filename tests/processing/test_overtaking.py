@@ -21,6 +21,8 @@ from antiphon.processing.worker import Worker
 from tests.processing.manual_executor import ManualExecutor
 from tests.processing.world import World
 
+pytestmark = pytest.mark.slow
+
 numbers = itertools.count()
 
 
@@ -115,7 +117,6 @@ def test_another_tenant_s_commands_pass_a_backlog(monkeypatch: pytest.MonkeyPatc
     expect_each_once_and_in_order(world, sent)
 
 
-@pytest.mark.slow
 @pytest.mark.promise("S3-41")
 @pytest.mark.parametrize("seed", range(3))
 def test_whoever_owns_the_slices_meanwhile_each_is_handled_once_and_in_the_order_of_its_tenant(

@@ -36,7 +36,7 @@ from antiphon.processing.worker import Worker
 from antiphon.stores.sql import SqlStore
 from tests.waiting import until
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
 
 class Paid(Event, family="payments", key="account"):

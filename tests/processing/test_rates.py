@@ -10,6 +10,8 @@ from antiphon import App, Command, Context, Permanent, Rate, Retry
 from antiphon.processing.rates import Bucket
 from tests.processing.world import World
 
+pytestmark = pytest.mark.slow
+
 
 class Mail(Command, service="mailing", key="name"):
     name: str
@@ -55,7 +57,6 @@ def made(clocked: Clocked, rate: Rate, *, replicas: int = 1, partitions: int = 1
     return world
 
 
-@pytest.mark.slow
 @pytest.mark.promise("S3-52")
 @pytest.mark.parametrize("text", ["100/s", "30/s", "600/m"])
 def test_three_replicas_together_keep_a_rate_within_a_tenth(text: str) -> None:
@@ -75,7 +76,6 @@ def test_three_replicas_together_keep_a_rate_within_a_tenth(text: str) -> None:
     assert {attempt for _, _, attempt in clocked.starts} == {1}
 
 
-@pytest.mark.slow
 def test_the_rate_holds_on_when_a_replica_leaves_and_another_comes() -> None:
     clocked, rate = Clocked(), Rate("100/s")
     world = made(clocked, rate, replicas=3)

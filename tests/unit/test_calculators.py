@@ -21,6 +21,8 @@ from antiphon.executors.event_loop import HandlerLimits, LoopExecutor
 from tests.unit import calculating
 from tests.waiting import until
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

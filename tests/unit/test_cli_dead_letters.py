@@ -26,6 +26,8 @@ from antiphon.settings import read_settings
 from antiphon.store import LetterQuery
 from tests.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 class Baked(Event, family="baking", key="oven"):
     oven: str
@@ -271,7 +273,6 @@ def test_a_dry_run_counts_and_changes_nothing(mine: Bakery) -> None:
     assert {mine.state(letter) for letter in letters} == {"open"}
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(150)
 @pytest.mark.promise("S0-42")
 async def test_thousands_are_redriven_at_once(mine: Bakery, platform: Embedded) -> None:

@@ -27,6 +27,8 @@ from tests.workflow.messages import (
 from tests.workflow.programs import SIGNALS, Node, nodes, perform, plain, programs
 from tests.workflow.right_answers import CANCELLED, NEVER, End, Tie, answer
 
+pytestmark = pytest.mark.slow
+
 PROGRAMS = settings(
     deadline=None, max_examples=100, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )
@@ -129,7 +131,6 @@ def test_a_random_program_that_continues_as_new_comes_to_the_same_answer_in_its_
     check(plain(program), cancel, left)
 
 
-@pytest.mark.slow
 @given(programs, st.data())
 @PROGRAMS
 def test_a_planted_change_of_a_random_program_is_found_with_its_exact_difference(
@@ -162,7 +163,6 @@ def test_a_planted_change_of_a_random_program_is_found_with_its_exact_difference
     assert error.recorded in decided
 
 
-@pytest.mark.slow
 @given(programs)
 @PROGRAMS
 def test_the_order_of_the_inputs_in_the_history_is_all_that_decides(program: Node) -> None:
