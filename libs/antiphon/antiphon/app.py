@@ -19,7 +19,7 @@ from antiphon.dependency import Dependency
 from antiphon.discovery import found_in
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
-from antiphon.messages import Answer, Command, Event, Lane, Message, event_name, events_below
+from antiphon.messages import Answer, Command, Event, Lane, Message, command_name, event_name, events_below
 from antiphon.middleware import MiddlewareT, around, passed_by
 from antiphon.rate import Rate
 from antiphon.retry import IN_MEMORY, Retry
@@ -148,6 +148,11 @@ class Workflow(Handler):
     """
 
     version: int = 1
+
+    @cached_property
+    def command_name(self) -> str:
+        """The name of its command as people write it."""
+        return command_name(self.message)
 
     @property
     def limit(self) -> float | None:
@@ -339,6 +344,12 @@ class App(Handlers):
     def lanes(self) -> tuple[Lane, ...]:
         """The lanes that its commands declare, most urgent first."""
         return next((handler.message.lanes for handler in (*self.commands, *self.workflows)), ())
+
+    @property
+    def newest_workflows(self) -> list[Workflow]:
+        """Of each workflow the version that new instances begin with."""
+        by_version = sorted(self.workflows, key=lambda workflow: workflow.version)
+        return list({workflow.message: workflow for workflow in by_version}.values())
 
     @property
     def messages(self) -> set[type[Message]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from antiphon.app import App, Handler
 from antiphon.broker import Record
@@ -20,13 +21,17 @@ from antiphon.processing.settlement import Settlement, redrive_or_none
 from antiphon.processing.slice import Slice
 from antiphon.topics import TopicNames, partition_of
 
+if TYPE_CHECKING:
+    from antiphon.processing.host import Host
+
 Routes = Mapping[bytes, Route]
 
 
 def routes(app: App) -> Routes:
     """The type on the wire -> what this service does with it."""
     found: dict[type[Message], list[Handler]] = {}
-    for handler in app.inside((*app.commands, *sorted(app.events, key=lambda handler: handler.order))):
+    events = sorted(app.events, key=lambda handler: handler.order)
+    for handler in app.inside((*app.commands, *app.newest_workflows, *events)):
         for message in handler.messages:
             found.setdefault(message, []).append(handler)
     return {message.type_name().encode(): Route(message, tuple(handlers)) for message, handlers in found.items()}
@@ -44,6 +49,7 @@ class Admission:
         self._suspicion = suspicion
         self._partitions = partitions
         self._names: TopicNames = desk.outbound.names
+        self.host: Host | None = None  # of a service with workflows
         self.tenants_seen = False  # whether any record has said whose it is
 
     def admit(self, slice_: Slice, records: Iterable[Record], now: float) -> list[Delivery]:
@@ -114,6 +120,8 @@ class Admission:
             self._settlement.cancel(found, why, now)
             if found.ended and not found.first:  # it had come out of a parked key's queue, perhaps
                 self._settlement.waits.withdraw(found, now)
+        elif id_ in slice_.instances and self.host is not None:
+            self.host.cancel(slice_, id_, why, now)
         elif isinstance(key, bytes):
             found = self._take_up(slice_, key, read_waiting(slice_.entries[key]), now)
             if found is not None:
@@ -142,6 +150,9 @@ class Admission:
         refused = self._suspicion.condemned.get(record[:3], 0) if self._suspicion.condemned else 0
         delivery: Delivery | None = None
         try:
+            if self.host is not None and self.host.is_for_instance(envelope):
+                self.host.told(slice_, envelope, refused, now)
+                return None
             redrive = envelope.redrive if "ce_generation" in headers else None
             if redrive is not None and redrive.discard:
                 settle.discard(slice_, envelope, _ledger_id(envelope, redrive), now)

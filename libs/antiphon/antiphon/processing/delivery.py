@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from antiphon.app import Handler
+from antiphon.app import Handler, Workflow
 from antiphon.broker import Headers, Outgoing, Record
 from antiphon.context import Context
 from antiphon.envelope import Envelope
@@ -36,6 +36,10 @@ class Route:
     @cached_property
     def is_command(self) -> bool:
         return issubclass(self.message, Command)
+
+    @cached_property
+    def is_workflow(self) -> bool:
+        return isinstance(self.handlers[0], Workflow)
 
     @cached_property
     def type_name(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from antiphon.broker import Headers, Outgoing, Record
 from antiphon.envelope import Envelope, Redrive
@@ -22,6 +23,9 @@ from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Phase, Slice
 from antiphon.processing.telling import End, Identity, Telling
 from antiphon.processing.waits import WaitLimits, Waits, place
+
+if TYPE_CHECKING:
+    from antiphon.processing.host import Host
 
 LOOK_UP = 5.0  # seconds between two look-ups of an unknown schema
 GIVE_UP = 600.0  # seconds after which its record is a dead letter
@@ -48,6 +52,12 @@ class Settlement:
         self.durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # outcome, handler -> seconds
         self.processed: Counter[str] = Counter()  # commands settled since the start, by the name of their type
         self.ready: list[Delivery] = []
+        self.host: Host | None = None  # of a service with workflows
+
+    @property
+    def telling(self) -> Telling:
+        """What puts ends into the batch."""
+        return self._telling
 
     @property
     def batch(self) -> Batch:
@@ -119,7 +129,9 @@ class Settlement:
         one that comes."""
         self._telling.count("duplicates_skipped", envelope.record.topic)
         if answered and redrive_or_none(envelope) is None:  # who asked has been told before the redrive
-            if id_ not in slice_.waiting:
+            if id_ in slice_.instances and self.host is not None:
+                self.host.join(slice_, envelope, id_)
+            elif id_ not in slice_.waiting:
                 self._telling.answer_again(slice_, envelope)
             elif envelope.raw("ce_replyto") is not None:
                 self.waits.join(slice_, envelope, id_)
@@ -297,6 +309,16 @@ class Settlement:
         topic = delivery.record[0]
         self.ages[topic].append((delivery.first_tried or now) - delivery.record[6] / 1000)
         self._telling.count("messages_consumed", topic, route.type_name, status)
+        self._over(delivery, now)
+
+    def adopt(self, delivery: Delivery, now: float) -> None:
+        """An instance has begun with it, and will tell its end: it is settled as far as the worker is concerned."""
+        self.ages[delivery.record[0]].append(delivery.started - delivery.record[6] / 1000)
+        self._over(delivery, now)
+
+    def _over(self, delivery: Delivery, now: float) -> None:
+        """Nothing waits for it any more."""
+        slice_, envelope, route = delivery.slice, delivery.envelope, delivery.route
         if delivery.generation:
             self._telling.closed(envelope, "redriven", now)
         if delivery.entry is not None:
