@@ -10,7 +10,6 @@ from antiphon.envelope import TENANT, Envelope, Redrive, derived_id
 from antiphon.errors import MessageError, Permanent, UnknownSchema, UnknownType
 from antiphon.messages import Message
 from antiphon.processing.agenda import Waiting, read_waiting
-from antiphon.processing.committing import Suspicion
 from antiphon.processing.dead_letters import BadReplyAddress, Crashed, Misplaced, NoSuchHandler, OutputRefused, readable
 from antiphon.processing.delivery import Delivery, Route
 from antiphon.processing.handler_context import Desk
@@ -18,6 +17,7 @@ from antiphon.processing.held import Unjudged
 from antiphon.processing.ledger import entry
 from antiphon.processing.settlement import Settlement, redrive_or_none
 from antiphon.processing.slice import Slice
+from antiphon.processing.suspicion import Suspicion
 from antiphon.topics import TopicNames, partition_of
 
 Routes = Mapping[bytes, Route]

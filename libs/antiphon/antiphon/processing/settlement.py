@@ -11,7 +11,6 @@ from antiphon.errors import HandlerTimeout, MessageError, Permanent, RetryAfter,
 from antiphon.executor import Promise
 from antiphon.processing.agenda import id_of, read_waiting
 from antiphon.processing.batch import Batch
-from antiphon.processing.committing import Suspicion
 from antiphon.processing.crashes import Crashes
 from antiphon.processing.dead_letters import Cancelled, DeadlinePassed, GivenUp, bare_record
 from antiphon.processing.delivery import Delivery, Route
@@ -20,6 +19,7 @@ from antiphon.processing.held import Held, Unjudged
 from antiphon.processing.ledger import entry
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Phase, Slice
+from antiphon.processing.suspicion import Suspicion
 from antiphon.processing.telling import End, Identity, Telling
 from antiphon.processing.waits import WaitLimits, Waits, place
 

@@ -149,7 +149,7 @@ class Replica(Actor):
     def served(self) -> list[Slice]:
         """The slices whose memory has to be what the log says: served, with nothing on its way."""
         worker = self.worker
-        if worker is None or self.frozen or worker._committing is not None or worker._settlement.batch:
+        if worker is None or self.frozen or not worker._commits.idle:
             return []
         return [slice_ for slice_ in worker._slices.owned.values() if slice_.phase is Phase.SERVING]
 
