@@ -162,8 +162,7 @@ class Settlement:
     ) -> None:
         """The same for a record that waited in the state, under this key."""
         self._give_up(slice_, envelope, route, error, now, read_waiting(slice_.entries[key]).joined)
-        redrive = redrive_or_none(envelope)
-        slice_.ledger.add_dead(id_of(key, envelope.record), redrive.generation if redrive is not None else 0)
+        slice_.ledger.add_dead(id_of(key, envelope.record), generation_of(redrive_or_none(envelope)))
         self.waits.refused(slice_, envelope, key, now)
         self._telling.finish(slice_, envelope.record, now, from_source=False)
 
@@ -176,8 +175,7 @@ class Settlement:
         now: float,
         joined: tuple[Headers, ...] = (),
     ) -> None:
-        redrive = redrive_or_none(envelope)
-        generation = redrive.generation if redrive is not None else 0
+        generation = generation_of(redrive_or_none(envelope))
         self._telling.bury(slice_, envelope, error, GivenUp(None, 0, generation), now)
         if generation:
             self._telling.closed(envelope, "redriven", now)
@@ -357,6 +355,11 @@ def redrive_or_none(envelope: Envelope) -> Redrive | None:
         return envelope.redrive
     except MessageError:
         return None
+
+
+def generation_of(redrive: Redrive | None) -> int:
+    """Which redrive it is, the first being 1; 0 of what was never a dead letter."""
+    return 0 if redrive is None else redrive.generation
 
 
 def retry_delay(delivery: Delivery, error: BaseException) -> float | None:

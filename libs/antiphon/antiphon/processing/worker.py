@@ -365,7 +365,7 @@ class Worker:
     @property
     def serving(self) -> frozenset[int]:
         """The numbers of the slices that are served."""
-        return frozenset(n for n, slice_ in self._slices.owned.items() if slice_.phase is Phase.SERVING)
+        return frozenset(slice_.number for slice_ in self._slices.serving())
 
     @property
     def paused(self) -> list[str]:
