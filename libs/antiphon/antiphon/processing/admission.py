@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from antiphon.app import App, Handler
+from antiphon.app import App
 from antiphon.broker import Record
 from antiphon.envelope import TENANT, Envelope, Redrive, derived_id
 from antiphon.errors import MessageError, Permanent, UnknownSchema, UnknownType
+from antiphon.handler import Handler
 from antiphon.messages import Message
 from antiphon.processing.agenda import Waiting, read_waiting
 from antiphon.processing.dead_letters import BadReplyAddress, Crashed, Misplaced, NoSuchHandler, OutputRefused, readable

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from antiphon.app import App, Start
+from antiphon.app import App
 from antiphon.broker import Admin, Partition, Record
 from antiphon.catalogue import Installation
 from antiphon.errors import ConfigurationError
 from antiphon.executor import Intake
+from antiphon.handler import Start
 from antiphon.messages import Lane
 from antiphon.processing import ledger
 from antiphon.processing.asking import Steps, ask, ended
