@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from antiphon.app import App, Handler
+from antiphon.app import App
 from antiphon.broker import Record
 from antiphon.envelope import TENANT, Envelope, Redrive, derived_id
 from antiphon.errors import MessageError, Permanent, UnknownSchema, UnknownType
+from antiphon.handler import Handler
 from antiphon.messages import Message
 from antiphon.processing.agenda import Waiting, read_waiting
-from antiphon.processing.committing import Suspicion
 from antiphon.processing.dead_letters import BadReplyAddress, Crashed, Misplaced, NoSuchHandler, OutputRefused, readable
 from antiphon.processing.delivery import Delivery, Route
 from antiphon.processing.handler_context import Desk
 from antiphon.processing.held import Unjudged
 from antiphon.processing.ledger import entry
-from antiphon.processing.settlement import Settlement, redrive_or_none
+from antiphon.processing.settlement import Settlement, generation_of, redrive_or_none
 from antiphon.processing.slice import Slice
+from antiphon.processing.suspicion import Suspicion
 from antiphon.topics import TopicNames, partition_of
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class Admission:
         delivery = Delivery(slice_, record, envelope, narrowed(route, redrive), self._desk)
         delivery.key = record.key or b""
         delivery.ledger_id = _ledger_id(envelope, redrive)
-        delivery.generation = redrive.generation if redrive is not None else 0
+        delivery.generation = generation_of(redrive)
         self._check(delivery, 0)
         return delivery
 
@@ -230,11 +231,11 @@ class Admission:
     def _was_refused(self, slice_: Slice, envelope: Envelope, now: float) -> bool:
         """What cannot be handled ends once too, however often it comes."""
         redrive = redrive_or_none(envelope)
-        id_ = _ledger_id(envelope, redrive)
-        if slice_.ledger.settled(id_, redrive.generation if redrive is not None else 0):
+        id_, generation = _ledger_id(envelope, redrive), generation_of(redrive)
+        if slice_.ledger.settled(id_, generation):
             self._settlement.duplicate(slice_, envelope, id_, now, answered=self._may_be_answered(envelope))
             return True
-        slice_.ledger.add_dead(id_, redrive.generation if redrive is not None else 0)
+        slice_.ledger.add_dead(id_, generation)
         return False
 
     def _waits(self, delivery: Delivery, now: float, since: float) -> bool:

@@ -8,12 +8,12 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from antiphon.app import Handler, Workflow
 from antiphon.broker import Headers, Outgoing, Record
 from antiphon.context import Context
 from antiphon.envelope import Envelope
 from antiphon.errors import Permanent
 from antiphon.executor import Calculation, Work
+from antiphon.handler import Handler, Workflow
 from antiphon.lifecycle import Done
 from antiphon.messages import Answer, Command, Event, Message, Reply, command_name
 from antiphon.processing.agenda import Waiting

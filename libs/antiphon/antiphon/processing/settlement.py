@@ -12,7 +12,6 @@ from antiphon.errors import HandlerTimeout, MessageError, Permanent, RetryAfter,
 from antiphon.executor import Promise
 from antiphon.processing.agenda import id_of, read_waiting
 from antiphon.processing.batch import Batch
-from antiphon.processing.committing import Suspicion
 from antiphon.processing.crashes import Crashes
 from antiphon.processing.dead_letters import Cancelled, DeadlinePassed, GivenUp, bare_record
 from antiphon.processing.delivery import Delivery, Route
@@ -21,6 +20,7 @@ from antiphon.processing.held import Held, Unjudged
 from antiphon.processing.ledger import entry
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Phase, Slice
+from antiphon.processing.suspicion import Suspicion
 from antiphon.processing.telling import End, Identity, Telling
 from antiphon.processing.waits import WaitLimits, Waits, place
 
@@ -174,8 +174,7 @@ class Settlement:
     ) -> None:
         """The same for a record that waited in the state, under this key."""
         self._give_up(slice_, envelope, route, error, now, read_waiting(slice_.entries[key]).joined)
-        redrive = redrive_or_none(envelope)
-        slice_.ledger.add_dead(id_of(key, envelope.record), redrive.generation if redrive is not None else 0)
+        slice_.ledger.add_dead(id_of(key, envelope.record), generation_of(redrive_or_none(envelope)))
         self.waits.refused(slice_, envelope, key, now)
         self._telling.finish(slice_, envelope.record, now, from_source=False)
 
@@ -188,8 +187,7 @@ class Settlement:
         now: float,
         joined: tuple[Headers, ...] = (),
     ) -> None:
-        redrive = redrive_or_none(envelope)
-        generation = redrive.generation if redrive is not None else 0
+        generation = generation_of(redrive_or_none(envelope))
         self._telling.bury(slice_, envelope, error, GivenUp(None, 0, generation), now)
         if generation:
             self._telling.closed(envelope, "redriven", now)
@@ -379,6 +377,11 @@ def redrive_or_none(envelope: Envelope) -> Redrive | None:
         return envelope.redrive
     except MessageError:
         return None
+
+
+def generation_of(redrive: Redrive | None) -> int:
+    """Which redrive it is, the first being 1; 0 of what was never a dead letter."""
+    return 0 if redrive is None else redrive.generation
 
 
 def retry_delay(delivery: Delivery, error: BaseException) -> float | None:

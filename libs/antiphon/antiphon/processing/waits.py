@@ -22,13 +22,13 @@ from antiphon.processing.agenda import (
     write_waiting,
 )
 from antiphon.processing.batch import Input
-from antiphon.processing.committing import Suspicion
 from antiphon.processing.dead_letters import GivenUp, OutputRefused
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.held import Due, Held
 from antiphon.processing.ledger import entry
 from antiphon.processing.parking import PARKED, Parked, Place, read_parked
 from antiphon.processing.slice import Slice
+from antiphon.processing.suspicion import Suspicion
 from antiphon.processing.telling import Telling
 from antiphon.retry import IN_MEMORY
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection
 
-from antiphon.app import Workflow
 from antiphon.errors import WorkflowError
+from antiphon.handler import Workflow
 from antiphon.workflow.history import read
 from antiphon.workflow.instance import Instance
 from antiphon.workflow.kernel import close_instance, open_instance, rebuild

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from math import inf
 from typing import NamedTuple
 
-from antiphon.app import Workflow
 from antiphon.envelope import Envelope, Origin
+from antiphon.handler import Workflow
 from antiphon.instances import HISTORY, turn_key
 from antiphon.processing.ledger import entry
 from antiphon.processing.slice import Slice
