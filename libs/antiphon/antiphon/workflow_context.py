@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from antiphon.context import Outbox
 from antiphon.durations import Duration
+from antiphon.escalation import Escalation
 from antiphon.messages import Command, Event, Message, Priority, ReplyT
 from antiphon.retry import Retry
 
@@ -86,12 +87,14 @@ class WorkflowContext(Outbox):
         *,
         timeout: Duration | None = None,
         retry: Retry = Retry(),
+        escalate: Escalation | None = None,
         priority: Priority = "normal",
     ) -> Step[ReplyT]:
         """Send a command and wait for its answer, typed as the command declares it; a workflow is called alike.
 
         Raises CommandFailed if it fails, or was not answered within `timeout` (its code is then "timeout"). After a
-        failure that is retryable and that `retry` names, it is sent again, as a new command.
+        failure that is retryable and that `retry` names, it is sent again, as a new command; what then still fails goes
+        where `escalate` says, or the default of the workflow (its code is "refused" if a person refuses).
         """
 
     @abstractmethod
@@ -211,7 +214,14 @@ class WorkflowContext(Outbox):
         """
 
     @abstractmethod
-    def compensate(self, command: Command[Any], *, timeout: Duration | None = None, retry: Retry = Retry()) -> None:
+    def compensate(
+        self,
+        command: Command[Any],
+        *,
+        timeout: Duration | None = None,
+        retry: Retry = Retry(),
+        escalate: Escalation | None = None,
+    ) -> None:
         """Should this run fail or be cancelled, call this command; the last one first, each waited for; not awaited."""
 
     @abstractmethod

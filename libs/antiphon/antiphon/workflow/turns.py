@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from antiphon.escalation import Escalation
 from antiphon.messages import Answer, Command, Event, Message, Priority
 from antiphon.retry import Retry
 
@@ -164,7 +165,8 @@ class Outcome:
 
     `value` is the answer, `failure` why there is none. `command` begins the new run of CONTINUED, `after` is the delay
     of AGAIN in seconds. `signals` came and were not taken: a new run gets them after its start. `uncompensated` are the
-    compensations that failed.
+    compensations that failed; where there are some, the run has FAILED, whatever ended it, and its failure names them
+    among its causes.
     """
 
     ending: Ending
@@ -213,6 +215,8 @@ class Definition(Protocol):
     def version(self) -> int: ...
     @property
     def retry(self) -> Retry: ...
+    @property
+    def escalate(self) -> Escalation | None: ...
     @property
     def limit(self) -> float | None: ...
 
