@@ -30,17 +30,18 @@ Late = Literal["keep", "drop"]
 
 @dataclass(frozen=True, slots=True)
 class Approval(Generic[T]):
-    """What a person has decided: `proposal` is what was asked about, as that person has left it."""
+    """What a person has decided, and who; `proposal` is what was asked about, as that person has left it."""
 
     approved: bool
     by: str
     note: str = ""
     proposal: T | None = None
 
-    def to_json(self) -> bytes:
-        """As it is told to the instance that asked."""
-        proposal = self.proposal.model_dump(mode="json") if isinstance(self.proposal, BaseModel) else None
-        return json.dumps([self.approved, self.by, self.note, proposal]).encode()
+    def to_json(self, edited: Any = None) -> bytes:
+        """As it is told to the instance that asked; `edited` is JSON in place of the proposal."""
+        if edited is None and isinstance(self.proposal, BaseModel):
+            edited = self.proposal.model_dump(mode="json")
+        return json.dumps([self.approved, self.by, self.note, edited]).encode()
 
     @classmethod
     def from_json(cls, text: bytes, proposed: type[Any] | None) -> Approval[Any]:

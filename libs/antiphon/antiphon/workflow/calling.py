@@ -65,12 +65,10 @@ def _once(instance: Instance, planned: PlannedCall, command: Command[Any]) -> Ca
 async def _decided(instance: Instance, planned: PlannedCall, escalation: Escalation, failed: CommandFailed) -> Any:
     """A person's answer, or that of the command when the person has it tried once more; asked again if it fails."""
     while True:
-        question = AskPerson(
-            instance, _question(planned, failed), escalation.role or "", planned.command, escalation.patience
-        ).at(planned.line)
-        question.accepts = type(planned.command).reply_type() or Done
+        role, answer = escalation.role or "", type(planned.command).reply_type() or Done
+        asked = AskPerson(instance, _question(planned, failed), role, planned.command, escalation.patience)
         try:
-            decided = await question
+            decided = await asked.accepting(answer).at(planned.line)
         except WorkflowTimeout as late:
             raise failed from late
         if not decided.approved:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from antiphon.escalation import Escalation
 from antiphon.messages import Answer, Command, Event, Message, Priority
 from antiphon.retry import Retry
+from antiphon.workflow_context import Approval
 
 MessageT = TypeVar("MessageT", bound=Message)
 
@@ -77,6 +78,12 @@ def reply(at: float, number: int, payload: bytes = b"", *, about: bytes = b"") -
 def failure(at: float, number: int, why: Failure, *, about: bytes = b"") -> Input:
     """A call or a local step has failed."""
     return Input(InputKind.FAILURE, at, number, "", why.to_json(), about)
+
+
+def decided(at: float, number: int, approval: Approval[Any], proposal: str = "", *, about: bytes = b"") -> Input:
+    """A person has decided; `proposal` is JSON in place of the one in `approval` (ValueError if it is no JSON)."""
+    edited = json.loads(proposal) if proposal else None
+    return Input(InputKind.REPLY, at, number, "", approval.to_json(edited), about)
 
 
 def timer(at: float, number: int) -> Input:
