@@ -16,6 +16,7 @@ from antiphon.dependency import Dependency
 from antiphon.discovery import found_in
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
+from antiphon.escalation import Escalation
 from antiphon.handler import NEWEST_VERSION, Handler, Start, Workflow
 from antiphon.messages import Answer, Command, Event, Lane, Message
 from antiphon.middleware import MiddlewareT, around, passed_by
@@ -131,18 +132,23 @@ class Handlers:
         return register
 
     def workflow(
-        self, *, version: int = 1, retry: Retry = Retry(), timeout: Duration | None = None
+        self,
+        *,
+        version: int = 1,
+        retry: Retry = Retry(),
+        timeout: Duration | None = None,
+        escalate: Escalation | None = None,
     ) -> Callable[[WorkflowFunction[CommandT, WorkflowT]], WorkflowFunction[CommandT, WorkflowT]]:
         """Register a version of the workflow of a command, an `async def`; new instances begin with the newest one.
 
         A run that ends by an error which `retry` names is undone (its compensations) and begun again. `timeout` is for
-        the whole run.
+        the whole run, `escalate` for every call that says nothing else.
         """
 
         def register(fn: WorkflowFunction[CommandT, WorkflowT]) -> WorkflowFunction[CommandT, WorkflowT]:
             self._still_open(fn)
             limit = inf if timeout is None else seconds(timeout)
-            self.workflows.append(Workflow(fn, Command, retry, limit, version=version))
+            self.workflows.append(Workflow(fn, Command, retry, limit, version=version, escalate=escalate))
             return fn
 
         return register
@@ -328,6 +334,11 @@ class App(Handlers):
         wrong = [] if workflow.asynchronous else [f"{workflow.name} is a workflow, so it must be an `async def`"]
         if not 1 <= workflow.version <= NEWEST_VERSION:
             wrong.append(f"{workflow.name} has version {workflow.version}; versions go from 1 to {NEWEST_VERSION}")
+        if workflow.escalate is not None and isinstance(workflow.escalate.backup, type):
+            wrong.append(
+                f"{workflow.name} names {workflow.escalate.backup.__name__} as the backup of all its calls: name it "
+                "beside the call that it stands in for, or give a function of the command"
+            )
         first = next(o for o in self.workflows if o.message is message and o.version == workflow.version)
         if first is not workflow:
             wrong.append(

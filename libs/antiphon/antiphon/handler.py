@@ -13,6 +13,7 @@ from typing import Any, Literal, get_type_hints
 from antiphon.bundle import BundleLimits, listed, outcome_class
 from antiphon.dependency import Dependency
 from antiphon.errors import ConfigurationError
+from antiphon.escalation import Escalation
 from antiphon.messages import Answer, Event, Message, command_name, event_name, events_below
 from antiphon.rate import Rate
 from antiphon.retry import Retry
@@ -126,6 +127,7 @@ class Workflow(Handler):
     """
 
     version: int = 1
+    escalate: Escalation | None = None  # of every call that declares none itself
 
     @cached_property
     def command_name(self) -> str:

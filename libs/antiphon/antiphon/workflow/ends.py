@@ -142,9 +142,12 @@ def _parts(records: list[bytes]) -> list[bytes]:
 def _error(outcome: Outcome) -> CommandFailed:
     failure: Failure | None = outcome.failure
     assert failure is not None
-    causes = [*failure.causes, *((one.error_class, f"not compensated: {one.message}") for one in outcome.uncompensated)]
     return CommandFailed(
-        failure.code, failure.message, error_class=failure.error_class, retryable=failure.retryable, causes=causes
+        failure.code,
+        failure.message,
+        error_class=failure.error_class,
+        retryable=failure.retryable,
+        causes=failure.causes,
     )
 
 

@@ -54,6 +54,7 @@ from antiphon.workflow.residents import Definitions, Residents
 from antiphon.workflow.restoring import found_in, waits_for_steps
 from antiphon.workflow.run import Pending, Run
 from antiphon.workflow.turns import Ending, Failure, Input, InputKind, KernelOptions, Outcome, StepRequest, Turn
+from antiphon.workflow.waits import AskPerson
 
 log = logging.getLogger(__name__)
 LOOK_UP = 5.0  # seconds until an input whose schema nobody has announced is looked at again
@@ -252,6 +253,8 @@ class WorkflowHost(Host):
             self._set_aside(run, told, now + LOOK_UP)
             self._arm(run)
         except MessageError as error:
+            if _decides(run, told):
+                raise  # whoever decided learns of it, and the question stays open
             if told.kind is InputKind.REPLY and run.instance is not None and run.instance.spoiled is None:
                 why = Failure(error.code, str(error), type(error).__name__)
                 self._try(run, turns.failure(told.at, told.number, why), now)
@@ -461,6 +464,11 @@ class WorkflowHost(Host):
     def forget(self, numbers: Collection[int]) -> None:
         self._early = {at: found for at, found in self._early.items() if at[0].number not in numbers}
         self._residents.forget(numbers)
+
+
+def _decides(run: Run, told: Input) -> bool:
+    """Whether a person's decision cannot be read."""
+    return run.instance is not None and isinstance(run.instance.waiting.get(told.number), AskPerson)
 
 
 def _has_not_begun(slice_: Slice, key: bytes) -> bool:
