@@ -97,7 +97,8 @@ class Admission:
         try:
             delivery = self._resumed(slice_, waiting, envelope, route)
         except (MessageError, Permanent) as error:
-            self._settlement.refuse_waiting(slice_, envelope, route, error, key, now)
+            if not self._settlement.waits.is_queued(slice_, envelope.record, key):  # else when its turn comes
+                self._settlement.refuse_waiting(slice_, envelope, route, error, key, now)
             return None
         delivery.go_on(waiting, key)
         assert delivery.ledger_id is not None

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from antiphon.broker import Headers
+from antiphon.broker import Headers, Record
 from antiphon.envelope import Envelope
 from antiphon.processing.agenda import (
     AGENDA,
@@ -192,6 +192,11 @@ class Waits:
         parked.queue.append(key)
         self._telling.finish(slice_, delivery.record, now)
         slice_.leave(delivery)
+
+    def is_queued(self, slice_: Slice, record: Record, key: bytes) -> bool:
+        """Whether what waits under this key has others of its parked key before it."""
+        parked = slice_.parked.at((record.topic, record.key or b"")) if key.startswith(QUEUED) else None
+        return parked is not None and key in parked.queue
 
     def withdraw(self, delivery: Delivery, now: float) -> None:
         """It has ended, and is not to come out of the queue any more."""
