@@ -11,7 +11,7 @@ from antiphon.errors import MessageError, Permanent, UnknownSchema, UnknownType
 from antiphon.messages import Message
 from antiphon.processing.agenda import Waiting, read_waiting
 from antiphon.processing.committing import Suspicion
-from antiphon.processing.dead_letters import BadReplyAddress, Crashed, Misplaced, NoSuchHandler, OutputRefused, readable
+from antiphon.processing.dead_letters import Crashed, Misplaced, NoSuchHandler, OutputRefused, readable
 from antiphon.processing.delivery import Delivery, Route
 from antiphon.processing.handler_context import Desk
 from antiphon.processing.held import Unjudged
@@ -162,7 +162,7 @@ class Admission:
             if redrive is not None:
                 delivery.generation = redrive.generation
             if slice_.knows(id_, delivery.generation):
-                settle.duplicate(slice_, envelope, id_, now, answered=self._may_be_answered(envelope))
+                settle.duplicate(slice_, envelope, id_, now)
                 return None
             if TENANT in headers:
                 self.tenants_seen = True
@@ -190,16 +190,19 @@ class Admission:
         if "ce_correlationid" in headers:
             _ = envelope.correlation_id
         if "ce_replyto" in headers:
-            self._check_address(envelope)
+            self._desk.outbound.reply_address(envelope)
         if "ce_deadline" in headers:
             delivery.deadline = envelope.deadline
         if "ce_notbefore" in headers:
             _ = envelope.not_before
 
     def _in_turn(self, delivery: Delivery) -> bool:
-        """Of an `ordered` class also what cannot be handled has its turn: it parks its key, behind what came before."""
-        ordered = delivery.route.message.ordered and self._desk.keeps_state
-        return ordered and delivery.ledger_id is not None and not delivery.generation
+        """Of an `ordered` class also what cannot be handled has its turn: it parks its key, behind what came before. So
+        has what another one with its id is under way for: it may turn out to be a duplicate."""
+        id_ = delivery.ledger_id
+        if id_ is None or delivery.generation or not self._desk.keeps_state:
+            return False
+        return delivery.route.message.ordered or id_ in delivery.slice.deliveries
 
     def _in_time(self, delivery: Delivery, now: float, since: float) -> Delivery | None:
         """It, unless it is not to be started yet, or not at all, or has to queue in the state."""
@@ -222,7 +225,7 @@ class Admission:
         redrive = redrive_or_none(envelope)
         id_ = _ledger_id(envelope, redrive)
         if slice_.ledger.settled(id_, redrive.generation if redrive is not None else 0):
-            self._settlement.duplicate(slice_, envelope, id_, now, answered=self._may_be_answered(envelope))
+            self._settlement.duplicate(slice_, envelope, id_, now)
             return True
         slice_.ledger.add_dead(id_, redrive.generation if redrive is not None else 0)
         return False
@@ -263,25 +266,6 @@ class Admission:
         if envelope.forwarded:
             raise Misplaced(f"key {key!r} does not belong to partition {slice_.number}, and it was forwarded once")
         self._settlement.forward(slice_, envelope, key, partition_of(key, self._partitions), now)
-
-    def _may_be_answered(self, envelope: Envelope) -> bool:
-        try:
-            if envelope.raw("ce_replyto") is not None:
-                self._check_address(envelope)
-        except (MessageError, Permanent):
-            return False
-        return True
-
-    def _check_address(self, envelope: Envelope) -> None:
-        address = envelope.reply_to
-        assert address is not None
-        if not self._names.takes_replies(address.topic):
-            raise BadReplyAddress(
-                f"ce_replyto names {address.topic!r}; "
-                f"replies go to {self._names.replies} or {self._names.prefix}commands.*"
-            )
-        if address.partition >= self._partitions:
-            raise BadReplyAddress(f"ce_replyto names partition {address.partition}; there are {self._partitions}")
 
 
 def narrowed(route: Route, redrive: Redrive | None) -> Route:

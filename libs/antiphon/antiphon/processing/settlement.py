@@ -97,7 +97,7 @@ class Settlement:
         if delivery.ended:
             return False
         if delivery.entry is None and slice_.knows(id_, delivery.generation):
-            self.duplicate(slice_, delivery.envelope, id_, now, answered=True)
+            self.duplicate(slice_, delivery.envelope, id_, now)
             slice_.leave(delivery)
             return False
         if self.waits.behind(delivery, now):
@@ -114,14 +114,14 @@ class Settlement:
         """Nobody here wants it."""
         self._telling.finish(slice_, record, now)
 
-    def duplicate(self, slice_: Slice, envelope: Envelope, id_: bytes, now: float, *, answered: bool) -> None:
+    def duplicate(self, slice_: Slice, envelope: Envelope, id_: bytes, now: float) -> None:
         """It has been settled before, or waits: who asks, where answers may go, gets the recorded answer again, or the
         one that comes."""
         self._telling.count("duplicates_skipped", envelope.record.topic)
-        if answered and redrive_or_none(envelope) is None:  # who asked has been told before the redrive
+        if redrive_or_none(envelope) is None:  # who asked has been told before the redrive
             if id_ not in slice_.waiting:
                 self._telling.answer_again(slice_, envelope)
-            elif envelope.raw("ce_replyto") is not None:
+            elif self._telling.is_awaited(envelope):
                 self.waits.join(slice_, envelope, id_)
         self._telling.finish(slice_, envelope.record, now)
 
@@ -155,7 +155,8 @@ class Settlement:
         error, less = delivery.refusal
         slice_.ledger.add_dead(entry(envelope.id))
         self._give_up(slice_, shortened(envelope, error, less), delivery.route, error, now, delivery.joined)
-        self.waits.set_aside(slice_, place(delivery), entry(envelope.id), now)
+        if delivery.route.message.ordered:
+            self.waits.set_aside(slice_, place(delivery), entry(envelope.id), now)
 
     def refuse_waiting(
         self, slice_: Slice, envelope: Envelope, route: Route | None, error: Exception, key: bytes, now: float
