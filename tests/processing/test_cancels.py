@@ -43,6 +43,7 @@ class Works:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.worked = 0
         self.fail = False
         self.executor = ManualExecutor()
         self.app = App("works")
@@ -60,9 +61,11 @@ class Works:
                 raise ValueError("not yet")
             self.seen.append(command.name)
 
-        @self.app.event()
+        @self.app.event(retry=Retry("1m"))
         def on_worked(event: Worked, ctx: Context) -> None:
-            return
+            self.worked += 1
+            if self.fail:
+                raise ValueError("not yet")
 
         self.world = World(self.app)
         self.start()
@@ -187,6 +190,17 @@ def test_what_lies_in_the_log_when_the_service_is_away_never_starts(works: Works
     works.start()
     assert works.seen == []
     assert works.ends() == {first: "cancelled"}
+
+
+def test_an_event_that_waits_is_not_cancelled(works: Works) -> None:
+    works.fail = True
+    event = works.world.record(Worked(name="a"))
+    works.world.send(event)
+    works.world.turn(20)
+    works.cancel(dict(event.headers)["ce_id"].decode())
+    works.fail = False
+    works.world.turn(100, seconds=1.0)
+    assert works.worked == 2
 
 
 def test_what_has_ended_stays_as_it_ended(works: Works) -> None:

@@ -11,13 +11,14 @@ from antiphon.errors import MessageError, Permanent, UnknownSchema, UnknownType
 from antiphon.messages import Message
 from antiphon.processing.agenda import Waiting, read_waiting
 from antiphon.processing.committing import Suspicion
-from antiphon.processing.dead_letters import Crashed, Misplaced, NoSuchHandler, OutputRefused, readable
+from antiphon.processing.dead_letters import Cancelled, Crashed, Misplaced, NoSuchHandler, OutputRefused, readable
 from antiphon.processing.delivery import Delivery, Route
 from antiphon.processing.handler_context import Desk
 from antiphon.processing.held import Unjudged
 from antiphon.processing.ledger import entry
-from antiphon.processing.settlement import Settlement, redrive_or_none
+from antiphon.processing.settlement import Settlement
 from antiphon.processing.slice import Slice
+from antiphon.processing.waits import redrive_or_none
 from antiphon.topics import TopicNames, partition_of
 
 Routes = Mapping[bytes, Route]
@@ -89,7 +90,8 @@ class Admission:
     def resume(self, slice_: Slice, key: bytes, now: float) -> list[Delivery]:
         """The same for what has waited in the slice's state under this key."""
         waiting = self._settlement.waits.due(slice_, key, now)
-        return [] if waiting is None else self._in_line(self._take_up(slice_, key, waiting, now), now)
+        delivery = None if waiting is None else self._take_up(slice_, key, waiting, now)
+        return [] if delivery is None or self._queues(delivery, now) else self._in_line(delivery, now)
 
     def _take_up(self, slice_: Slice, key: bytes, waiting: Waiting, now: float) -> Delivery | None:
         envelope = Envelope(waiting.record)
@@ -116,10 +118,17 @@ class Admission:
             if found.ended and not found.first:  # it had come out of a parked key's queue, perhaps
                 self._settlement.waits.withdraw(found, now)
         elif isinstance(key, bytes):
-            found = self._take_up(slice_, key, read_waiting(slice_.entries[key]), now)
-            if found is not None:
-                self._settlement.cancel(found, why, now)
-                self._settlement.waits.withdraw(found, now)
+            self._cancel_waiting(slice_, key, why, now)
+
+    def _cancel_waiting(self, slice_: Slice, key: bytes, why: Cancelled, now: float) -> None:
+        waiting = read_waiting(slice_.entries[key])
+        route = self._routes.get(Envelope(waiting.record).headers.get("ce_type", b""))
+        if route is not None and not route.is_command:
+            return
+        found = self._take_up(slice_, key, waiting, now)
+        if found is not None:
+            self._settlement.cancel(found, why, now)
+            self._settlement.waits.withdraw(found, now)
 
     def _resumed(self, slice_: Slice, waiting: Waiting, envelope: Envelope, route: Route | None) -> Delivery:
         record = waiting.record
@@ -207,18 +216,23 @@ class Admission:
     def _in_time(self, delivery: Delivery, now: float, since: float) -> Delivery | None:
         """It, unless it is not to be started yet, or not at all, or has to queue in the state."""
         slice_, envelope = delivery.slice, delivery.envelope
-        if slice_.cancelled and not delivery.generation and delivery.refusal is None:
+        may_end = delivery.refusal is None and delivery.ledger_id not in slice_.deliveries  # else: when its turn comes
+        if slice_.cancelled and may_end and not delivery.generation:
             why = slice_.cancelled.get(envelope.id)
             if why is not None and delivery.route.is_command:
                 slice_.admit(delivery)
                 self._settlement.cancel(delivery, why, now)
                 return None
-        if "ce_notbefore" in envelope.headers and delivery.refusal is None and self._waits(delivery, now, since):
+        if "ce_notbefore" in envelope.headers and may_end and self._waits(delivery, now, since):
             return None
         slice_.admit(delivery)
-        if slice_.parked and not slice_.queues.busy(delivery.key) and self._settlement.waits.behind(delivery, now):
-            return None
-        return delivery
+        return None if self._queues(delivery, now) else delivery
+
+    def _queues(self, delivery: Delivery, now: float) -> bool:
+        """Whether it waits behind its parked key from now on; what waits in memory is asked when its turn comes."""
+        slice_ = delivery.slice
+        busy = not slice_.parked or slice_.queues.busy(delivery.key)
+        return not busy and self._settlement.waits.behind(delivery, now)
 
     def _was_refused(self, slice_: Slice, envelope: Envelope, now: float) -> bool:
         """What cannot be handled ends once too, however often it comes."""

@@ -21,7 +21,7 @@ from antiphon.processing.ledger import entry
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Phase, Slice
 from antiphon.processing.telling import End, Identity, Telling
-from antiphon.processing.waits import WaitLimits, Waits, place
+from antiphon.processing.waits import WaitLimits, Waits, place, redrive_or_none
 
 LOOK_UP = 5.0  # seconds between two look-ups of an unknown schema
 GIVE_UP = 600.0  # seconds after which its record is a dead letter
@@ -117,13 +117,7 @@ class Settlement:
     def duplicate(self, slice_: Slice, envelope: Envelope, id_: bytes, now: float) -> None:
         """It has been settled before, or waits: who asks, where answers may go, gets the recorded answer again, or the
         one that comes."""
-        self._telling.count("duplicates_skipped", envelope.record.topic)
-        if redrive_or_none(envelope) is None:  # who asked has been told before the redrive
-            if id_ not in slice_.waiting:
-                self._telling.answer_again(slice_, envelope)
-            elif self._telling.is_awaited(envelope):
-                self.waits.join(slice_, envelope, id_)
-        self._telling.finish(slice_, envelope.record, now)
+        self.waits.duplicate(slice_, envelope, id_, now)
 
     def forward(self, slice_: Slice, envelope: Envelope, key: bytes, partition: int, now: float) -> None:
         """It lies in the wrong partition: send it on as it is, to the right slice of this service."""
@@ -163,9 +157,12 @@ class Settlement:
     ) -> None:
         """The same for a record that waited in the state, under this key."""
         self._give_up(slice_, envelope, route, error, now, read_waiting(slice_.entries[key]).joined)
-        redrive = redrive_or_none(envelope)
-        slice_.ledger.add_dead(id_of(key, envelope.record), redrive.generation if redrive is not None else 0)
-        self.waits.refused(slice_, envelope, key, now)
+        redrive, id_ = redrive_or_none(envelope), id_of(key, envelope.record)
+        slice_.ledger.add_dead(id_, redrive.generation if redrive is not None else 0)
+        if redrive is None:
+            self.waits.refused(slice_, envelope, key, now)
+        else:
+            self.waits.drop(slice_, id_, key)
         self._telling.finish(slice_, envelope.record, now, from_source=False)
 
     def _give_up(
@@ -180,8 +177,9 @@ class Settlement:
         redrive = redrive_or_none(envelope)
         generation = redrive.generation if redrive is not None else 0
         self._telling.bury(slice_, envelope, error, GivenUp(None, 0, generation), now)
-        if generation:
+        if redrive is not None and generation:
             self._telling.closed(envelope, "redriven", now)
+            self._deal_with(slice_, envelope, redrive, now, given_up=("",))
         if self._names.is_command_topic(envelope.record.topic) and (route is None or route.is_command):
             end = End("dead_lettered", error, begun=now, generation=generation, joined=joined)
             self._telling.ended(slice_, envelope, end, now)
@@ -195,10 +193,16 @@ class Settlement:
         else:
             slice_.ledger.add(id_)
             self._telling.closed(envelope, "discarded", now)
-            parked = slice_.parked.waiting_for(entry(envelope.id))
-            if parked is not None:
-                self.waits.closed(slice_, parked, redrive.handler or "", now)
+            self._deal_with(slice_, envelope, redrive, now)
         self._telling.finish(slice_, envelope.record, now)
+
+    def _deal_with(
+        self, slice_: Slice, envelope: Envelope, redrive: Redrive, now: float, given_up: tuple[str, ...] = ()
+    ) -> None:
+        """A dead letter is closed: a key that is parked for it goes on, unless another one has taken its place."""
+        parked = slice_.parked.waiting_for(entry(envelope.id))
+        if parked is not None:
+            self.waits.closed(slice_, parked, redrive.handler or "", now, given_up)
 
     def ended(self, delivery: Delivery, now: float) -> None:
         """A handler has ended, one way or the other."""
@@ -350,14 +354,6 @@ def shortened(envelope: Envelope, error: Exception, less: int) -> Envelope:
         return envelope
     error.add_note("the content is left out, since the cluster refused it: it lies where this says")
     return Envelope(bare_record(envelope, answered=less == 1))
-
-
-def redrive_or_none(envelope: Envelope) -> Redrive | None:
-    """What it says of a redrive; None of anything else, and where it cannot be read."""
-    try:
-        return envelope.redrive
-    except MessageError:
-        return None
 
 
 def retry_delay(delivery: Delivery, error: BaseException) -> float | None:
