@@ -8,6 +8,7 @@ import pytest
 
 from antiphon import App, Command, Context, Event, Permanent, Reply, Retry, State
 from antiphon.broker import Outgoing
+from antiphon.codecs.avro import AvroCodec
 from antiphon.envelope import rfc3339
 from antiphon.lifecycle import DeadLetter, DeadLetterClosed
 from antiphon.processing.waits import WaitLimits
@@ -26,6 +27,17 @@ class Pay(Command[Paid], service="bank", key="account", ordered=True):
 
 class Ask(Command[Paid], service="bank", key="account"):
     account: str
+
+
+def newer_pay() -> tuple[AvroCodec, Command[Any]]:
+    """`Pay` with a field more, as a newer release of some client has it."""
+
+    class Pay(Command[Paid], service="bank", key="account"):
+        account: str
+        amount: int
+        currency: str = ""
+
+    return AvroCodec(), Pay(account="a", amount=1)
 
 
 class Balance(State):
@@ -445,3 +457,21 @@ def test_a_duplicate_of_what_runs_is_not_scheduled_to_run_again() -> None:
     bank.world.turn(200)
     assert bank.paid == [1]
     assert len(bank.world.settled()) == 1
+
+
+@pytest.mark.promise("S0-42")
+def test_what_cannot_be_read_yet_keeps_its_place_at_the_next_owner() -> None:
+    bank = Bank(partitions=1)
+    codec, message = newer_pay()
+    bank.world.send(bank.world.record(Pay(account="a", amount=1))._replace(value=codec.encode(message)))
+    bank.pay(2)
+    assert bank.paid == []
+    for worker in bank.world.workers:
+        worker.close(1)
+    bank.start()
+    bank.pay(3)
+    assert bank.paid == []
+    (announcement,) = codec.announcements([type(message)])
+    bank.world.send(Outgoing(bank.world.names.schemas, 0, announcement.fingerprint, announcement.schema, []))
+    bank.world.turn(100, seconds=1.0)
+    assert bank.paid == [1, 2, 3]
