@@ -209,8 +209,6 @@ class WorkflowHost(Host):
             self._feed(run, told, now)
 
     def join(self, slice_: Slice, envelope: Envelope, id_: bytes) -> None:
-        if _ASKS not in envelope.headers:
-            return
         run = slice_.instances[id_]
         headers: Headers = [(name, envelope.headers[name]) for name in REPLY_HEADERS if name in envelope.headers]
         key = JOINED + run.id.encode()
