@@ -27,12 +27,14 @@ class Killed:
         self.service: RunningService = agency.start("journeys", deaths=self._path, first=first)
         self.deaths = 0
 
-    def tend(self) -> None:
-        """Start it again when it is dead, as a supervisor does."""
-        if not self.service.alive:
-            assert self.service.wait(10) == -signal.SIGKILL, self.service.log[-3000:]
-            self.deaths += 1
-            self.service.start()
+    def tend(self) -> bool:
+        """Start it again when it is dead, as a supervisor does; whether it was."""
+        if self.service.alive:
+            return False
+        assert self.service.wait(10) == -signal.SIGKILL, self.service.log[-3000:]
+        self.deaths += 1
+        self.service.start()
+        return True
 
     def until_ended(self, instance: Begun) -> None:
         """Serve it until it has ended; the signal that it waits for is sent when it waits."""
@@ -48,11 +50,16 @@ class Killed:
             return instance.id in self._agency.auditor.settled
 
         until(ended, "it has ended", 240)
+        until(lambda: "end" in self.turns()[instance.id], "it has died at its end")
+        until(lambda: not self.tend() and self.deaths == len(self._lines()), "it has been started after each death")
+
+    def _lines(self) -> list[str]:
+        return self._path.read_text().splitlines() if self._path.exists() else []
 
     def turns(self) -> dict[str, set[str]]:
         """At which turns of which instance it has died."""
         found: defaultdict[str, set[str]] = defaultdict(set)
-        for line in self._path.read_text().splitlines() if self._path.exists() else ():
+        for line in self._lines():
             for turn in line.split()[1:]:
                 instance, _, number = turn.split("/")
                 found[instance].add(number)
@@ -103,7 +110,6 @@ def test_a_workflow_killed_at_every_turn_ends_alike_and_no_command_takes_effect_
         killed = Killed(found, tmp_path, first)
         [instance] = found.begin(Travel(journey="to the sea"))
         killed.until_ended(instance)
-        found.auditor.until(lambda: len(found.auditor.events) > 0, "effects are read")
         end = found.ended_once(instance.id)
         assert end.status == "failed"
         assert end.failure is not None
