@@ -43,7 +43,7 @@ class Settlement:
         self._telling = Telling(identity, outbound)
         self.waits = Waits(self._telling, suspicion, limits)
         self.crashes = Crashes(self._telling)
-        self.once = Effects(self._telling, promise, outbound.limit).once
+        self.once = Effects(self._telling, promise, outbound.limits.message_bytes).once
         self.ages: defaultdict[str, list[float]] = defaultdict(list)  # topic -> seconds from record to settlement
         self.durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # outcome, handler -> seconds
         self.processed: Counter[str] = Counter()  # commands settled since the start, by the name of their type
@@ -241,7 +241,7 @@ class Settlement:
         self._telling.finish(delivery.slice, delivery.record, now)
 
     def _succeeded(self, delivery: Delivery, now: float) -> None:
-        delivery.take_effects()
+        delivery.keep_outputs()
         if not delivery.next_handler():
             self._settle(delivery, "completed", None, now)
         else:
@@ -281,7 +281,7 @@ class Settlement:
     def _settle(self, delivery: Delivery, status: str, error: BaseException | None, now: float) -> None:
         slice_, envelope, route = delivery.slice, delivery.envelope, delivery.route
         if delivery.changes or delivery.later:
-            self.waits.take_effects(delivery)
+            self.waits.write_outputs(delivery)
         else:
             self.batch.outputs += delivery.outputs
         if self._identity.keeps_state and delivery.ledger_id is not None:

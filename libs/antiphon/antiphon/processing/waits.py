@@ -65,7 +65,7 @@ class Waits:
     def defer(self, delivery: Delivery, due: float, now: float) -> None:
         """It goes on then; what its handlers that succeeded have emitted and changed counts already."""
         slice_, key = delivery.slice, agenda_key(_id(delivery))
-        self.take_effects(delivery)
+        self.write_outputs(delivery)
         if delivery.entry not in (None, key):
             self._remove(slice_, delivery.entry)
         self._write(delivery, key, due)
@@ -73,7 +73,7 @@ class Waits:
         if delivery.attempt and delivery.route.message.ordered and not delivery.generation:
             self._park(slice_, Parked(place(delivery), _id(delivery), [], now))
 
-    def take_effects(self, delivery: Delivery) -> None:
+    def write_outputs(self, delivery: Delivery) -> None:
         """What its handlers have emitted and changed goes into the batch."""
         slice_ = delivery.slice
         self._telling.batch.outputs += delivery.outputs
