@@ -23,6 +23,7 @@ from antiphon.errors import (
     UnknownSchema,
 )
 from antiphon.executor import Work
+from antiphon.handler import Workflow
 from antiphon.instances import (
     INSTANCE,
     JOINED,
@@ -114,8 +115,12 @@ class WorkflowHost(Host):
     def _start(self, delivery: Delivery, now: float) -> None:
         slice_, record, envelope = delivery.slice, delivery.record, delivery.envelope
         run = Run(slice_, envelope.id)
-        about = about_of(record, delivery.joined)
-        told = turns.start(now, record.value or b"", envelope.correlation_or_id, about=about)
+        told = turns.start(now, record.value or b"", envelope.correlation_or_id, about=about_of(record))
+        if delivery.joined:
+            slice_.keep(JOINED + run.id.encode(), write_joined(delivery.joined))
+        run.begun_by(told, envelope.origin)
+        if isinstance(delivery.handler, Workflow):
+            run.definition = delivery.handler
         slice_.instances[run.key] = run
         self._hearers.add(run, told.name)
         try:
