@@ -72,6 +72,7 @@ class Delivery(Work):
         "generation",
         "given_up",
         "handler",
+        "hosted",
         "joined",
         "key",
         "later",
@@ -137,6 +138,7 @@ class Delivery(Work):
     def _choose(self) -> None:
         handler = self.handler = self.route.handlers[self.step]
         self.asynchronous = handler.asynchronous
+        self.hosted = handler.hosted
         self.calculated = handler.cpu
         self.timeout = handler.timeout
 

@@ -36,7 +36,8 @@ from antiphon.processing.group_offsets import GroupOffsets
 from antiphon.processing.handler_context import Desk
 from antiphon.processing.handover import Handover, HandoverParts
 from antiphon.processing.heartbeats import Condition, Heartbeats
-from antiphon.processing.held import Due, Unjudged
+from antiphon.processing.held import Alarm, Due, Unjudged
+from antiphon.processing.host import Host, HostParts
 from antiphon.processing.lag import Lag
 from antiphon.processing.lanes import rank, sources
 from antiphon.processing.measures import Measures
@@ -74,7 +75,7 @@ class Worker:
         topics = self._topics = slice_topics(app, installation)
         names, broker, executor = installation.names, parts.broker, parts.executor
         identity = Identity(app.service, options.replica, self._transactional)
-        outbound = Outbound(parts.codec, names, app.service, options.limits)
+        outbound = Outbound(parts.codec, installation, app.service, options.limits)
         self._suspicion = Suspicion()
         self._settlement = Settlement(identity, outbound, self._suspicion, options.waits, executor.promise)
         self._sightings = Sightings(broker, outbound, identity)
@@ -100,6 +101,7 @@ class Worker:
         self._rates = Rates(handlers, lambda: len(self.serving) / installation.partitions, parts.clock.now())
         gates = [gate for gate in (self._pausing, self._breakers, self._rates) if gate.declared]
         self._handover = Handover(gates, handover)
+        self._host = self._admission.host = self._settlement.host = self._handover.host = self._make_host(outbound)
         intakes = SliceIntakes(self._restoring, self._sources, self._platform.cancels)
         self._slices = Slices(topics, self._admin, intakes, options.window)
         self._is_command_topic = names.is_command_topic
@@ -117,6 +119,26 @@ class Worker:
         self.last_turn = parts.clock.now()
         self._sightings.send(announcements(parts.codec, [*app.messages, *PLATFORM], names.schemas))
         self._member = broker.member(MemberOptions(topics.group, topics.commands, self))
+
+    def _make_host(self, outbound: Outbound) -> Host | None:
+        app, parts = self._app, self._parts
+        if not app.workflows:
+            return None
+        if parts.host is None:
+            raise ConfigurationError([f"{app.service} has workflows: WorkerParts need a host, which runs them"])
+        around = HostParts(
+            app,
+            parts.clock,
+            parts.codec,
+            outbound,
+            self._settlement,
+            self._suspicion,
+            parts.executor,
+            self._admin,
+            self._sources.position,
+            self._topics.partitions,
+        )
+        return parts.host(around)
 
     def _make_taking(self) -> Taking:
         places = TakingParts(
@@ -154,6 +176,8 @@ class Worker:
         self._read_platform_topics()
         self._settle_ended(now)
         self._release_held(now)
+        if self._host is not None:
+            self._host.step(now)
         self._admit(now)
         self._handover.start(now, draining=self._draining, careful=self.careful)
         if not self._draining:
@@ -206,6 +230,8 @@ class Worker:
     def _pause(self, now: float) -> float:
         if self._settlement.ready or self._ended or (self._taking.more and self._admits):
             return 0.0
+        if self._host is not None and self._host.more:
+            return 0.0
         pause = 0.005 if self._slices.restoring else 0.1
         held = self._settlement.held.next_due
         due = min(inf if held is None else held, self._handover.next_look)
@@ -218,7 +244,13 @@ class Worker:
     def _linger(self) -> float:
         if self._settlement.batch.urgent:
             return 0.0
-        return min(self._options.linger, (self._handover.running - self._sightings.slow) * self._options.linger_each)
+        running = self._handover.running - self._sightings.slow + self._steps
+        return min(self._options.linger, running * self._options.linger_each)
+
+    @property
+    def _steps(self) -> int:
+        """Local steps of workflows that run."""
+        return 0 if self._host is None else self._host.running
 
     @property
     def careful(self) -> bool:
@@ -240,9 +272,11 @@ class Worker:
         for slice_, item in self._settlement.held.due(now):
             if isinstance(item, Unjudged):
                 self._settlement.ready += self._admission.again(slice_, item.record, now, item.since)
+            elif isinstance(item, Alarm) and self._host is not None:
+                self._host.due(slice_, item.instance, now)
             elif isinstance(item, Due):
                 self._settlement.ready += self._admission.resume(slice_, item.key, now)
-            else:
+            elif isinstance(item, Delivery):
                 self._settlement.ready.append(item)
 
     @property
@@ -283,6 +317,8 @@ class Worker:
         for slice_ in starting:
             self._slices.serve(slice_)
             self._settlement.awaken(slice_)
+            if self._host is not None:
+                self._host.awaken(slice_, self.last_turn)
             for message_id in list(slice_.cancelled):
                 self._admission.cancel(slice_, message_id, self.last_turn)
             self._measures.restored(self._parts.clock.now() - slice_.since)
@@ -299,6 +335,8 @@ class Worker:
         self._taking.forget(gone)
         self._settlement.held.forget()
         self._offsets.forget(gone)
+        if self._host is not None:
+            self._host.forget(gone)
 
     def _started(self, slice_: Slice, lost: list[str]) -> None:
         for topic in lost:
@@ -350,7 +388,7 @@ class Worker:
     @property
     def drained(self) -> bool:
         """No handler runs and nothing is to be committed."""
-        return self._commits.idle and self._handover.idle and not self._ended
+        return self._commits.idle and self._handover.idle and not self._ended and not self._steps
 
     @property
     def settled(self) -> dict[Partition, int] | None:
