@@ -267,6 +267,10 @@ class Settlement:
 
     def _succeeded(self, delivery: Delivery, now: float) -> None:
         delivery.take_effects()
+        self.passed(delivery, now)
+
+    def passed(self, delivery: Delivery, now: float) -> None:
+        """This handler is done with it."""
         if not delivery.next_handler():
             self._settle(delivery, "completed", None, now)
         else:

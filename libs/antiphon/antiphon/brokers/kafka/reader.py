@@ -114,13 +114,13 @@ class KafkaReader(Reader):
                 topic, partition = message.topic(), message.partition()
                 at = Partition(topic, partition)
                 run = found.setdefault(at, []) if at in self._positions else []
+            wanted = None
             for name, value in reversed(message.headers() or ()):
                 if name == header:
+                    wanted = value
                     break
-            else:
-                value = None
             offset = message.offset()
-            run.append((offset, value or b"", partial(_record, topic, partition, offset, message)))
+            run.append((offset, wanted or b"", partial(_record, topic, partition, offset, message)))
         for at, run in found.items():
             if at in self._positions:
                 self._positions[at] = max(self._positions[at], run[-1][0] + 1)
