@@ -69,8 +69,8 @@ def of(tenant: str, seen: list[str]) -> int:
     return sum(customer.startswith(f"{tenant}-") for customer in seen)
 
 
-def begun(app: App, **options: Any) -> tuple[World, Worker]:
-    world = World(app, partitions=2)
+def begun(app: App, partitions: int = 2, **options: Any) -> tuple[World, Worker]:
+    world = World(app, partitions=partitions)
     worker = world.worker(app, **{"in_flight": 64, "intake": 64, **options})
     world.serve()
     return world, worker
@@ -157,7 +157,7 @@ def test_whoever_owns_the_slices_meanwhile_each_is_handled_once_and_in_the_order
 def lag(world: World) -> int:
     """How many records the group has not finished."""
     world.turn(5)
-    partitions = [Partition(world.names.commands("billing"), number) for number in range(2)]
+    partitions = [Partition(world.names.commands("billing"), n) for n in range(world.installation.partitions)]
     admin = world.broker.admin()
     committed = admin.committed(world.names.group("billing"), partitions).result()
     return sum(end - (committed[at] or 0) for at, end in admin.ends(partitions).result().items())
@@ -210,8 +210,8 @@ def test_what_was_read_ahead_ends_when_the_backlog_does() -> None:
 
 def test_what_has_overtaken_is_not_left_behind_the_group_s_position_when_nothing_more_comes() -> None:
     seen: list[str] = []
-    world, _ = begun(billing(seen), in_flight=4, intake=4)
-    world.send(*bills(world, "a", 4, customers=1), *bills(world, "b", 1, customers=1))
+    world, _ = begun(billing(seen), partitions=1, in_flight=4, intake=4)
+    world.send(*bills(world, "a", 4), *bills(world, "b", 1))
     world.until(lambda: len(seen) == 5, "all are handled")
     world.until(lambda: not lag(world), "the group's position says so", rounds=20)
 
