@@ -10,7 +10,7 @@ from antiphon.envelope import derived_id
 from antiphon.errors import NonDeterminism, StepBudgetExceeded, WorkflowError
 from antiphon.messages import Command
 from antiphon.retry import Retry
-from antiphon.workflow.history import DecisionKind, Kept, decision, stem
+from antiphon.workflow.history import Asked, DecisionKind, Kept, decision, stem, time_bytes
 from antiphon.workflow.lines import Line, line, line_text
 from antiphon.workflow.turns import (
     ApprovalRequest,
@@ -102,6 +102,8 @@ class Instance:
         self.lines: list[Line] = []
         self.values: list[bytes] = []
         self.taken: dict[str, int] = {}
+        self.times: list[bytes] = []
+        self.asked: list[Asked] = []
 
     def clear_outputs(self) -> None:
         """Forget what the last turn has handed out."""
@@ -144,6 +146,8 @@ class Instance:
         self.waiting[number] = who
         if due is not None:
             self.dues[number] = due
+            if self.replayed is None:
+                self.times.append(time_bytes(number, due))
             heappush(self._heap, (due, number))
 
     def forget(self, number: int) -> None:
