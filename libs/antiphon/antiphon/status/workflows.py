@@ -107,7 +107,6 @@ def _folded(
         whole=summary.turns == begun + len(records),
         version=summary.version,
         note=summary.status,
-        due_at=records[-1].due.at if records[-1].due else None,
         summary=_SUMMARY.dump_json(summary).decode(),
     )
     return row, summary
@@ -115,7 +114,6 @@ def _folded(
 
 def _judged(row: WorkflowRow, summary: RunSummary | None, command: CommandRow | None) -> WorkflowRow:
     """How it stands, from all that is known."""
-    known = [when for when in (summary and summary.updated, row.parked and row.parked.since) if when is not None]
     status, ended = _status(row, summary), None
     if command is not None:
         row = replace(
@@ -127,15 +125,16 @@ def _judged(row: WorkflowRow, summary: RunSummary | None, command: CommandRow | 
         status, ended = _ENDS[command.status], command.finished_at
     elif status in _ENDS and summary is not None:
         ended = summary.updated
-    waits = () if ended is not None or summary is None else summary.waits
+    live = summary if ended is None else None
+    told = [summary.updated if summary else 0.0, row.parked.since if row.parked else 0.0, ended or 0.0]
     return replace(
         row,
         status=status,
-        updated_at=max([*known, *([ended] if ended is not None else [])], default=row.started_at or 0.0),
+        updated_at=max(told),
         ended_at=ended,
-        due_at=None if ended is not None else row.due_at,
-        waiting=0 if ended is not None or summary is None else summary.waiting,
-        open_approvals=sum(wait.kind == "approval" for wait in waits),
+        due_at=min((wait.due for wait in live.waits if wait.due is not None), default=None) if live else None,
+        waiting=live.waiting if live else 0,
+        open_approvals=sum(wait.kind == "approval" for wait in live.waits) if live else 0,
     )
 
 

@@ -30,7 +30,7 @@ def read_some(connection: Connection, ids: Collection[str]) -> dict[str, Workflo
     for some in _chunks(ids):
         wanted = select(workflows).where(workflows.c.instance_id.in_([writable(each) for each in some]))
         for columns in connection.execute(wanted).mappings():
-            found[columns["instance_id"]] = _row(columns)
+            found[columns["instance_id"]] = _row(dict(columns))
     return found
 
 
@@ -39,7 +39,7 @@ def read_workflows(connection: Connection, query: WorkflowQuery) -> list[Workflo
     newest = (workflows.c.listed_at.desc(), workflows.c.instance_id.desc())
     shown = [column for column in workflows.c if query.asking or column is not workflows.c.summary]
     wanted = select(*shown).where(*_conditions(query)).order_by(*newest).limit(query.limit)
-    return [_row(found) for found in connection.execute(wanted).mappings()]
+    return [_row(dict(found)) for found in connection.execute(wanted).mappings()]
 
 
 def read_turns(connection: Connection, instance_id: str, after: tuple[int, int], limit: int) -> list[TurnRow]:
