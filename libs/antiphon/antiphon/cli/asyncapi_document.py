@@ -30,7 +30,7 @@ _HEADERS: Json = {
 
 
 def document(catalogue: Catalogue, sending: Sending, *, title: str, version: str) -> Json:
-    """Channels are topics, messages the catalogue's classes; operations are those of the services.
+    """Channels are topics, messages are classes, operations those of the services.
 
     What a handler sends without declaring it is in it as far as `sending` has seen it.
     """
@@ -56,7 +56,11 @@ class _Document:
     def __init__(self, catalogue: Catalogue, sending: Sending) -> None:
         self._catalogue, self._sending = catalogue, sending
         self._names = catalogue.installation.names
-        self.kinds = dict(sorted(catalogue.types.items()))
+        self.kinds = dict(sorted({**sending.kinds, **catalogue.types}.items()))
+        self._told: dict[str, list[str]] = {service: [] for service in catalogue.apps}
+        for wire, kind in self.kinds.items():
+            if issubclass(kind, Command):
+                self._told.setdefault(kind.service, []).append(wire)
         self._events = {
             kind.family: sorted(wire for wire, each in self.kinds.items() if _in_family(each, kind.family))
             for kind in self.kinds.values()
@@ -66,10 +70,11 @@ class _Document:
     def channels(self) -> Json:
         """Command topics with their lanes, event families, and where answers go."""
         names, found = self._names, {}
-        for service, app in sorted(self._catalogue.apps.items()):
-            taken = [handler.message.type_name() for handler in (*app.commands, *app.workflows)]
-            for topic in (names.commands(service), *names.lanes(service, app.lanes)):
-                found[topic] = self._channel(topic, f"What {service} is told to do.", taken)
+        for service, wires in sorted(self._told.items()):
+            app = self._catalogue.apps.get(service)
+            about = f"What {service} is told to do{'' if app else ', which is not among these apps'}."
+            for topic in (names.commands(service), *(names.lanes(service, app.lanes) if app else ())):
+                found[topic] = self._channel(topic, about, wires)
         for family, wires in sorted(self._events.items()):
             found[names.events(family)] = self._channel(names.events(family), f"Facts of the family {family}.", wires)
         answers = [wire for wire, kind in self.kinds.items() if not issubclass(kind, Command | Event)]
@@ -101,7 +106,7 @@ class _Document:
                 continue
             if issubclass(kind, Event):
                 topics.setdefault(self._names.events(kind.family), set()).add(edge.type)
-            elif issubclass(kind, Command) and kind.service in self._catalogue.apps:
+            elif issubclass(kind, Command):
                 topics.setdefault(self._names.commands(kind.service), set()).add(edge.type)
         for topic, wires in topics.items():
             yield (

@@ -28,9 +28,10 @@ class Edge(NamedTuple):
 
 @dataclass(slots=True)
 class Sending:
-    """What is known of it, and in `unknown` what could not be seen: one line each."""
+    """What is known of it, with the classes that leave, and in `unknown` what could not be seen: one line each."""
 
     edges: list[Edge] = field(default_factory=list)
+    kinds: dict[str, type[Message]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
 
 
@@ -42,9 +43,11 @@ def sent_by(catalogue: Catalogue) -> Sending:
             edges = {Edge(service, handler.name, how, wire): None for how, wire in _declared(handler)}
             for how, kind, where in _seen(handler.fn):
                 if kind is None:
-                    found.unknown.append(f"{service}: {handler.name} {how}s what only its run decides ({where})")
-                else:
-                    edges[Edge(service, handler.name, how, kind.type_name())] = None
+                    found.unknown.append(f"what {handler.name} of {service} gives to ctx.{how} ({where})")
+                    continue
+                edges[Edge(service, handler.name, how, kind.type_name())] = None
+                if how != "signal":  # that one comes to the instance alone
+                    found.kinds[kind.type_name()] = kind
             found.edges += edges
     return found
 
