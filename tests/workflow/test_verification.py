@@ -22,6 +22,14 @@ from tests.workflow.logged import OPTIONS, LoggedInstance
 from tests.workflow.messages import BookVisit, MaintainVehicle, MaintenanceDecided
 
 
+class Stricter(MaintainVehicle):
+    colour: str
+
+    @classmethod
+    def type_name(cls) -> str:
+        return MaintainVehicle.type_name()
+
+
 def changed() -> App:
     """Another author has come by: it sleeps before it asks."""
     app = App("maintenance")
@@ -117,13 +125,6 @@ def test_code_that_fails_with_a_history_differs() -> None:
 
 
 def test_what_the_new_class_cannot_read_differs() -> None:
-    class Stricter(MaintainVehicle):
-        colour: str
-
-        @classmethod
-        def type_name(cls) -> str:
-            return MaintainVehicle.type_name()
-
     app = App("maintenance")
 
     @app.workflow()
