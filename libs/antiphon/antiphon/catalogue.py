@@ -112,6 +112,8 @@ class Catalogue:
         if any(app.workflows for app in self.apps.values()):
             yield names.histories
         yield from (names.schemas, names.control, names.activity)
+        if any(app.workflows for app in self.apps.values()):
+            yield names.histories
 
     def plans(self) -> list[TopicPlan]:
         """Every topic with its partitions and settings."""

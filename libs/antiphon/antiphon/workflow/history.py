@@ -4,7 +4,7 @@ Format 1, little-endian: a frame of fixed size (below), then the input's name, p
 kept values, the times until which waits that began in this turn last (u32 and f64 each), what people are shown (JSON),
 the numbers that are waited for (u32 each, 256 at most). A decision is its kind (u8), the length of its name (u16), the
 name in UTF-8, a digest (u32). Decisions are compared as bytes and read only when they differ; a payload is the bytes
-that came, read once, by whoever waits for it. What stands behind the kept values is for readers: no rebuild looks at it.
+that came, read once, by whoever waits for it. What stands behind the kept values is for readers: no rebuild reads it.
 """
 
 from __future__ import annotations

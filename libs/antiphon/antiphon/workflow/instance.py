@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 from antiphon.envelope import derived_id
 from antiphon.errors import NonDeterminism, StepBudgetExceeded, WorkflowError
-from antiphon.messages import Command
+from antiphon.escalation import Escalation
+from antiphon.messages import Command, Priority
 from antiphon.retry import Retry
 from antiphon.workflow.history import Asked, DecisionKind, Kept, decision, stem, time_bytes
 from antiphon.workflow.lines import Line, line, line_text
@@ -45,12 +46,14 @@ class Awaited(Protocol):
     def fired(self) -> None: ...
 
 
-class Compensation(NamedTuple):
-    """What undoes a step, should the workflow not succeed."""
+class PlannedCall(NamedTuple):
+    """A command that is to be answered, and what is done until it is; `timeout` in seconds, of each try."""
 
     command: Command[Any]
     timeout: float | None
     retry: Retry
+    priority: Priority
+    escalate: Escalation | None
     line: Line
 
 
@@ -82,7 +85,7 @@ class Instance:
         self.listening: dict[str, deque[Any]] = {}  # type of signal -> who waits for one
         self.signals: dict[str, deque[bytes]] = {}  # type -> what came and nobody took yet
         self.unwanted: dict[str, int] = {}  # type -> how many that come are dropped
-        self.compensations: list[Compensation] = []
+        self.compensations: list[PlannedCall] = []
         self.unawaited: dict[int, Line] = {}  # steps that were made and have not begun
         self.forgotten: list[Line] = []  # those of them that are gone
         self.fault: WorkflowError | None = None

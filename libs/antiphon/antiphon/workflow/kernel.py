@@ -58,12 +58,11 @@ def advance(instance: Instance, told: Input) -> Turn:
     """
     if instance.spoiled is not None:
         raise WorkflowError(f"instance {instance.identity.id} cannot go on in memory ({instance.spoiled}); rebuild it")
-    instance.begin_turn(told.at)
-    instance.clear_outputs()
     if not _expected(instance, told):
         return Turn(instance.turn, None, due=instance.next_due())
-    status = instance.status
-    value = _prepare(instance, told)
+    status, value = instance.status, _prepare(instance, told)
+    instance.begin_turn(told.at)
+    instance.clear_outputs()
     _take(instance, told, value)
     instance.turn += 1
     due = instance.next_due()

@@ -73,8 +73,8 @@ class RunSummary:
     """A run as its records up to turn `turns` tell of it; times in seconds since 1970.
 
     `waits` are in the order of their numbers, and `waiting` is how many there are; of more than 256, those with the
-    highest numbers may have ended already. `cancelled` is why it was asked to end, `status` what the workflow said, `end`
-    is None while it goes on.
+    highest numbers may have ended already. `cancelled` is why it was asked to end, `status` what it said last.
+    `end` is None while it goes on.
     """
 
     id: str

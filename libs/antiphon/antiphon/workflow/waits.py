@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 from zlib import crc32
 
 from antiphon.errors import (
@@ -239,9 +240,9 @@ class LocalStep(Answered):
 
 
 class AskPerson(Answered):
-    """Waits for what a person decides."""
+    """Waits for what a person decides; a decision without a proposal brings the one that was `untouched`."""
 
-    __slots__ = ("accepts", "proposal", "question", "role")
+    __slots__ = ("accepts", "proposal", "question", "role", "untouched")
 
     def __init__(
         self, instance: Instance, question: str, role: str, proposal: Message | None, timeout: float | None
@@ -249,6 +250,12 @@ class AskPerson(Answered):
         super().__init__(instance, timeout)
         self.question, self.role, self.proposal = question, role, proposal
         self.accepts: type[Message] | None = None if proposal is None else type(proposal)
+        self.untouched = proposal
+
+    def accepting(self, kind: type[Message]) -> Self:
+        """Let a decision bring another type than what is proposed; without a proposal it brings None."""
+        self.accepts, self.untouched = kind, None
+        return self
 
     def __str__(self) -> str:
         return f"approval {self.question!r}"
@@ -277,6 +284,7 @@ class AskPerson(Answered):
 
     def prepare(self, payload: bytes) -> Any:
         try:
-            return Approval.from_json(payload, self.accepts)
+            decided = Approval.from_json(payload, self.accepts)
         except (TypeError, ValueError) as error:
             raise UndecodableMessage(f"what was decided about {self.question!r} cannot be read: {error}") from error
+        return decided if decided.proposal is not None else replace(decided, proposal=self.untouched)
