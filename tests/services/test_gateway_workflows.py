@@ -230,6 +230,9 @@ async def test_operators_wishes_go_to_the_owner(
     parked = (await http.get(path)).json()["parked"]
     assert (parked["why"], parked["turn"], parked["kind"]) == ("it differs", 3, "differs")
 
+    decision = {"approved": True, "by": "ada", "role": "planner"}
+    assert problem(await http.post(f"{path}/approvals/4", json=decision)) == (409, "parked")
+
     for verb, body in (("resume", {"by": "ada"}), ("reset", {"turn": 1, "by": "ada"}), ("terminate", {"reason": "x"})):
         assert (await http.post(f"{path}/{verb}", json=body)).status_code == 202, verb
     types = {Envelope(record).type for record in platform.told(asking)}

@@ -109,8 +109,6 @@ class Catalogue:
         for family in sorted(families | {CommandHasFailed.family}):
             yield names.events(family)
         yield from (names.replies, names.dead_letters, names.lifecycle, names.cancels)
-        if any(app.workflows for app in self.apps.values()):
-            yield names.histories
         yield from (names.schemas, names.control, names.activity)
         if any(app.workflows for app in self.apps.values()):
             yield names.histories

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from antiphon.app import Handler
 from antiphon.catalogue import Catalogue
+from antiphon.handler import Handler
 from antiphon.messages import Command, Event, Message
 
 How = Literal["call", "send", "publish", "compensate", "signal", "answer"]

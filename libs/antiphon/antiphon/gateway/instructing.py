@@ -114,6 +114,9 @@ class Instructing:
         asked = next((each for each in approvals(row) if each.number == number), None)
         if asked is None:
             raise await self._not_open(row, number)
+        if row.parked is not None:
+            detail = f"Instance {row.instance_id} is parked, and takes no decision: {row.parked.why}"
+            raise Problem(409, "parked", detail, next=f"Resume it first: POST /workflows/{row.instance_id}/resume.")
         if asked.question.role and request.role != asked.question.role:
             detail = f"This is for the role {asked.question.role!r}, not for {request.role!r}."
             raise Problem(403, "wrong-role", detail, next="State the role in which you decide.")

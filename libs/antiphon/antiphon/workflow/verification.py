@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from antiphon.app import App, Workflow
+from antiphon.app import App
 from antiphon.errors import AntiphonError, NonDeterminism
+from antiphon.handler import Workflow
 from antiphon.messages import command_name
 from antiphon.workflow.about import read_about
 from antiphon.workflow.history import read
