@@ -6,9 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from antiphon.catalogue import Catalogue
+from antiphon.cli.verifying import verify
 from antiphon.instances import ResumeRequested
-from tests.integration.agency import agency
+from tests.integration.agency import MODULE, Agency, agency
+from tests.integration.apps import Journal, app_of
 from tests.integration.journeys import Ask, Confirmed, Order, Watch
+
+
+def misfits(found: Agency, name: str) -> list[str]:
+    """The instances that `antiphon workflows verify` finds with this app in hand."""
+    app = app_of(f"{MODULE}:{name}", Journal(found.cluster.journal_path))
+    return [
+        each.instance for each in verify(found.cluster.broker, Catalogue([app], found.cluster.installation)).differences
+    ]
 
 
 @pytest.mark.timeout(120)
@@ -23,6 +34,8 @@ def test_an_instance_that_does_not_fit_new_code_is_parked_alone_and_ends_by_the_
         found.until_turn([before], 2)
         found.until_turn([other], 1)
         assert service.stop() == 0
+        assert misfits(found, "journeys") == []
+        assert misfits(found, "journeys_otherwise") == [before.id]
         changed = found.start("journeys_otherwise", "journeys-1")
         found.tell([before, other], Confirmed(by="Ada"))
         [fresh, asked] = found.begin(Order(what="a map"), Ask(what="rooms"))
