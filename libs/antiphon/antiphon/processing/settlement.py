@@ -15,7 +15,7 @@ from antiphon.processing.batch import Batch
 from antiphon.processing.crashes import Crashes
 from antiphon.processing.dead_letters import Cancelled, DeadlinePassed, GivenUp, bare_record
 from antiphon.processing.delivery import Delivery, Route
-from antiphon.processing.effects import Effects, awaken_effects, forget_effects
+from antiphon.processing.effects import Effects, awaken_effects, forget_discarded, forget_effects
 from antiphon.processing.held import Held, Unjudged
 from antiphon.processing.ledger import entry
 from antiphon.processing.outbound import Outbound
@@ -210,6 +210,8 @@ class Settlement:
             slice_.ledger.add(id_)
             self._telling.closed(envelope, "discarded", now)
             self._deal_with(slice_, envelope, redrive, now)
+            if slice_.effects:
+                forget_discarded(slice_, envelope.id, redrive.handler or "")
         self._telling.finish(slice_, envelope.record, now)
 
     def _deal_with(
