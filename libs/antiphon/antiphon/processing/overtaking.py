@@ -161,9 +161,7 @@ class Overtaking:
                 del self._looked_at[partition]
         return ready
 
-    def _judge(
-        self, ahead: Ahead, glimpses: Iterator[Glimpse], waiting: Counter[bytes], now: float
-    ) -> list[Delivery]:
+    def _judge(self, ahead: Ahead, glimpses: Iterator[Glimpse], waiting: Counter[bytes], now: float) -> list[Delivery]:
         """Until there is no room for more. Most of a backlog is left, at the price of a look-up each."""
         ready: list[Delivery] = []
         left, source, delivered = ahead.left, ahead.source, ahead.source.next_offset
