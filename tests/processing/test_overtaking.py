@@ -222,9 +222,10 @@ def test_what_overtook_in_a_slice_that_was_dropped_takes_no_place_any_more() -> 
     world, worker = begun(billing(seen), executor=executor, in_flight=32, intake=32)
     executor.hold_handlers = True
     world.send(*bills(world, "a", 500), *bills(world, "b", 2))
-    world.until(lambda: bool(worker._overtaking._under_way), "they overtake")
+    world.until(lambda: bool(worker._overtaking._under_way) and worker._overtaking.more, "they overtake")
     worker._again(list(worker._slices.owned))
     world.turn(1)
+    assert not worker._overtaking.more  # nothing is read ahead, so no turn is for it
     executor.release()
     world.until(lambda: of("a", seen) >= 500 and of("b", seen) >= 2, "all are handled")
     world.turn(100)
