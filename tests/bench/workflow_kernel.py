@@ -1,6 +1,6 @@
 """`python -m tests.bench.workflow_kernel`: what a turn of a workflow costs, taken for the first time and fed again.
 
-No broker. Processor time, so that others on the machine count little; the best of several rounds, beside a bare
+No broker. Processor time, so that others on the machine count little; the best of many short rounds, beside a bare
 generator that is sent as many values.
 """
 
@@ -11,16 +11,16 @@ from time import process_time
 from typing import Any
 
 from antiphon import App, Command, Reply, WorkflowContext
-from antiphon.app import Workflow
 from antiphon.codecs.avro import AvroCodec
+from antiphon.handler import Workflow
 from antiphon.workflow import turns
 from antiphon.workflow.instance import Identity
 from antiphon.workflow.kernel import advance, open_instance, rebuild
 from antiphon.workflow.turns import KernelOptions
 
 CALLS = 20  # of each instance, one after another
-INSTANCES = 500
-ROUNDS = 5
+INSTANCES = 50
+ROUNDS = 100
 
 
 class Counted(Reply):

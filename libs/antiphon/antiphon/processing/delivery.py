@@ -8,12 +8,12 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from antiphon.app import Handler
 from antiphon.broker import Headers, Outgoing, Record
 from antiphon.context import Context
 from antiphon.envelope import Envelope
 from antiphon.errors import Permanent
 from antiphon.executor import Calculation, Work
+from antiphon.handler import Handler
 from antiphon.lifecycle import Done
 from antiphon.messages import Answer, Command, Event, Message, Reply, command_name
 from antiphon.processing.agenda import Waiting
@@ -72,6 +72,7 @@ class Delivery(Work):
         "generation",
         "given_up",
         "handler",
+        "hosted",
         "joined",
         "key",
         "later",
@@ -137,6 +138,7 @@ class Delivery(Work):
     def _choose(self) -> None:
         handler = self.handler = self.route.handlers[self.step]
         self.asynchronous = handler.asynchronous
+        self.hosted = handler.hosted
         self.calculated = handler.cpu
         self.timeout = handler.timeout
 
@@ -148,7 +150,7 @@ class Delivery(Work):
         self.given_up, self.joined = waiting.given_up, waiting.joined
         self._choose()
 
-    def take_effects(self) -> None:
+    def keep_outputs(self) -> None:
         """The attempt has succeeded: what it emitted and changed counts, once the record is settled or waits."""
         context = self.context
         assert context is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from antiphon.broker import Headers, Outgoing, Record
 from antiphon.envelope import Envelope, Redrive
@@ -11,17 +12,20 @@ from antiphon.errors import HandlerTimeout, MessageError, Permanent, RetryAfter,
 from antiphon.executor import Promise
 from antiphon.processing.agenda import id_of, read_waiting
 from antiphon.processing.batch import Batch
-from antiphon.processing.committing import Suspicion
 from antiphon.processing.crashes import Crashes
 from antiphon.processing.dead_letters import Cancelled, DeadlinePassed, GivenUp, bare_record
 from antiphon.processing.delivery import Delivery, Route
-from antiphon.processing.effects import Effects, awaken_effects, forget_effects
+from antiphon.processing.effects import Effects, awaken_effects, forget_discarded, forget_effects
 from antiphon.processing.held import Held, Unjudged
 from antiphon.processing.ledger import entry
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Phase, Slice
+from antiphon.processing.suspicion import Suspicion
 from antiphon.processing.telling import End, Identity, Telling
-from antiphon.processing.waits import WaitLimits, Waits, place
+from antiphon.processing.waits import WaitLimits, Waits, place, redrive_or_none
+
+if TYPE_CHECKING:
+    from antiphon.processing.host import Host
 
 LOOK_UP = 5.0  # seconds between two look-ups of an unknown schema
 GIVE_UP = 600.0  # seconds after which its record is a dead letter
@@ -43,11 +47,17 @@ class Settlement:
         self._telling = Telling(identity, outbound)
         self.waits = Waits(self._telling, suspicion, limits)
         self.crashes = Crashes(self._telling)
-        self.once = Effects(self._telling, promise, outbound.limit).once
+        self.once = Effects(self._telling, promise, outbound.limits.message_bytes).once
         self.ages: defaultdict[str, list[float]] = defaultdict(list)  # topic -> seconds from record to settlement
         self.durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # outcome, handler -> seconds
         self.processed: Counter[str] = Counter()  # commands settled since the start, by the name of their type
         self.ready: list[Delivery] = []
+        self.host: Host | None = None  # of a service with workflows
+
+    @property
+    def telling(self) -> Telling:
+        """What puts ends into the batch."""
+        return self._telling
 
     @property
     def batch(self) -> Batch:
@@ -97,7 +107,7 @@ class Settlement:
         if delivery.ended:
             return False
         if delivery.entry is None and slice_.knows(id_, delivery.generation):
-            self.duplicate(slice_, delivery.envelope, id_, now, answered=True)
+            self.duplicate(slice_, delivery.envelope, id_, now)
             slice_.leave(delivery)
             return False
         if self.waits.behind(delivery, now):
@@ -114,16 +124,16 @@ class Settlement:
         """Nobody here wants it."""
         self._telling.finish(slice_, record, now)
 
-    def duplicate(self, slice_: Slice, envelope: Envelope, id_: bytes, now: float, *, answered: bool) -> None:
+    def duplicate(self, slice_: Slice, envelope: Envelope, id_: bytes, now: float) -> None:
         """It has been settled before, or waits: who asks, where answers may go, gets the recorded answer again, or the
         one that comes."""
-        self._telling.count("duplicates_skipped", envelope.record.topic)
-        if answered and redrive_or_none(envelope) is None:  # who asked has been told before the redrive
-            if id_ not in slice_.waiting:
-                self._telling.answer_again(slice_, envelope)
-            elif envelope.raw("ce_replyto") is not None:
-                self.waits.join(slice_, envelope, id_)
-        self._telling.finish(slice_, envelope.record, now)
+        if id_ in slice_.instances and self.host is not None and redrive_or_none(envelope) is None:
+            self._telling.count("duplicates_skipped", envelope.record.topic)
+            if self._telling.is_awaited(envelope):
+                self.host.join(slice_, envelope, id_)
+            self._telling.finish(slice_, envelope.record, now)
+        else:
+            self.waits.duplicate(slice_, envelope, id_, now)
 
     def forward(self, slice_: Slice, envelope: Envelope, key: bytes, partition: int, now: float) -> None:
         """It lies in the wrong partition: send it on as it is, to the right slice of this service."""
@@ -155,16 +165,20 @@ class Settlement:
         error, less = delivery.refusal
         slice_.ledger.add_dead(entry(envelope.id))
         self._give_up(slice_, shortened(envelope, error, less), delivery.route, error, now, delivery.joined)
-        self.waits.set_aside(slice_, place(delivery), entry(envelope.id), now)
+        if delivery.route.message.ordered:
+            self.waits.set_aside(slice_, place(delivery), entry(envelope.id), now)
 
     def refuse_waiting(
         self, slice_: Slice, envelope: Envelope, route: Route | None, error: Exception, key: bytes, now: float
     ) -> None:
         """The same for a record that waited in the state, under this key."""
         self._give_up(slice_, envelope, route, error, now, read_waiting(slice_.entries[key]).joined)
-        redrive = redrive_or_none(envelope)
-        slice_.ledger.add_dead(id_of(key, envelope.record), redrive.generation if redrive is not None else 0)
-        self.waits.refused(slice_, envelope, key, now)
+        redrive, id_ = redrive_or_none(envelope), id_of(key, envelope.record)
+        slice_.ledger.add_dead(id_, generation_of(redrive))
+        if redrive is None:
+            self.waits.refused(slice_, envelope, key, now)
+        else:
+            self.waits.drop(slice_, id_, key)
         self._telling.finish(slice_, envelope.record, now, from_source=False)
 
     def _give_up(
@@ -177,10 +191,11 @@ class Settlement:
         joined: tuple[Headers, ...] = (),
     ) -> None:
         redrive = redrive_or_none(envelope)
-        generation = redrive.generation if redrive is not None else 0
+        generation = generation_of(redrive)
         self._telling.bury(slice_, envelope, error, GivenUp(None, 0, generation), now)
-        if generation:
+        if redrive is not None and generation:
             self._telling.closed(envelope, "redriven", now)
+            self._deal_with(slice_, envelope, redrive, now, given_up=("",))
         if self._names.is_command_topic(envelope.record.topic) and (route is None or route.is_command):
             end = End("dead_lettered", error, begun=now, generation=generation, joined=joined)
             self._telling.ended(slice_, envelope, end, now)
@@ -194,10 +209,18 @@ class Settlement:
         else:
             slice_.ledger.add(id_)
             self._telling.closed(envelope, "discarded", now)
-            parked = slice_.parked.waiting_for(entry(envelope.id))
-            if parked is not None:
-                self.waits.closed(slice_, parked, redrive.handler or "", now)
+            self._deal_with(slice_, envelope, redrive, now)
+            if slice_.effects:
+                forget_discarded(slice_, envelope.id, redrive.handler or "")
         self._telling.finish(slice_, envelope.record, now)
+
+    def _deal_with(
+        self, slice_: Slice, envelope: Envelope, redrive: Redrive, now: float, given_up: tuple[str, ...] = ()
+    ) -> None:
+        """A dead letter is closed: a key that is parked for it goes on, unless another one has taken its place."""
+        parked = slice_.parked.waiting_for(entry(envelope.id))
+        if parked is not None:
+            self.waits.closed(slice_, parked, redrive.handler or "", now, given_up)
 
     def ended(self, delivery: Delivery, now: float) -> None:
         """A handler has ended, one way or the other."""
@@ -243,7 +266,11 @@ class Settlement:
         self._telling.finish(delivery.slice, delivery.record, now)
 
     def _succeeded(self, delivery: Delivery, now: float) -> None:
-        delivery.take_effects()
+        delivery.keep_outputs()
+        self.passed(delivery, now)
+
+    def passed(self, delivery: Delivery, now: float) -> None:
+        """This handler is done with it."""
         if not delivery.next_handler():
             self._settle(delivery, "completed", None, now)
         else:
@@ -283,7 +310,7 @@ class Settlement:
     def _settle(self, delivery: Delivery, status: str, error: BaseException | None, now: float) -> None:
         slice_, envelope, route = delivery.slice, delivery.envelope, delivery.route
         if delivery.changes or delivery.later:
-            self.waits.take_effects(delivery)
+            self.waits.write_outputs(delivery)
         else:
             self.batch.outputs += delivery.outputs
         if self._identity.keeps_state and delivery.ledger_id is not None:
@@ -297,6 +324,16 @@ class Settlement:
         topic = delivery.record[0]
         self.ages[topic].append((delivery.first_tried or now) - delivery.record[6] / 1000)
         self._telling.count("messages_consumed", topic, route.type_name, status)
+        self._over(delivery, now)
+
+    def adopt(self, delivery: Delivery, now: float) -> None:
+        """An instance has begun with it, and will tell its end: it is settled as far as the worker is concerned."""
+        self.ages[delivery.record[0]].append(delivery.started - delivery.record[6] / 1000)
+        self._over(delivery, now)
+
+    def _over(self, delivery: Delivery, now: float) -> None:
+        """Nothing waits for it any more."""
+        slice_, envelope, route = delivery.slice, delivery.envelope, delivery.route
         if delivery.generation:
             self._telling.closed(envelope, "redriven", now)
         if delivery.entry is not None:
@@ -351,12 +388,9 @@ def shortened(envelope: Envelope, error: Exception, less: int) -> Envelope:
     return Envelope(bare_record(envelope, answered=less == 1))
 
 
-def redrive_or_none(envelope: Envelope) -> Redrive | None:
-    """What it says of a redrive; None of anything else, and where it cannot be read."""
-    try:
-        return envelope.redrive
-    except MessageError:
-        return None
+def generation_of(redrive: Redrive | None) -> int:
+    """Which redrive it is, the first being 1; 0 of what was never a dead letter."""
+    return 0 if redrive is None else redrive.generation
 
 
 def retry_delay(delivery: Delivery, error: BaseException) -> float | None:

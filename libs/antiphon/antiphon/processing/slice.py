@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from antiphon.processing.expiry import Expiries
 from antiphon.processing.key_queues import KeyQueues
@@ -30,13 +30,12 @@ class Phase(Enum):
 class Slice:
     """Everything this owner knows of the slice; dropped and restored from the log after any doubt.
 
-    `epoch` is unique in the process: results that carry another one are late and ignored.
+    What still comes of one that is `GONE` is late and ignored, also when its number is owned again, as another object.
     """
 
-    def __init__(self, number: int, epoch: int, window: LedgerWindow, since: float) -> None:
+    def __init__(self, number: int, window: LedgerWindow, since: float) -> None:
         self.number = number
         self.since = since  # when it was assigned, or dropped to be restored anew
-        self.epoch = epoch
         self.phase = Phase.RESTORING
         self.entries: dict[bytes, bytes] = {}
         self.sources: dict[str, SourceOffsets] = {}
@@ -47,6 +46,7 @@ class Slice:
         self.waiting: dict[bytes, bytes | Delivery] = {}
         self.parked = ParkedKeys()
         self.expiries = Expiries()
+        self.instances: dict[bytes, Any] = {}  # of workflows, by the id of the command that began each; the host's own
         self.in_flight = 0  # deliveries admitted and not settled
         self.deliveries: dict[bytes, Delivery] = {}  # the first of each id among them
         self.effects: dict[bytes, set[bytes]] = {}  # of messages that are not settled: the keys of their entries
@@ -57,8 +57,8 @@ class Slice:
         self.changed: dict[bytes, bytes | None] = {}  # entries that the next batch writes
 
     def knows(self, id_: bytes, generation: int) -> bool:
-        """Whether this message, or this redrive of it, has been settled or waits in the state."""
-        return id_ in self.waiting or self.ledger.settled(id_, generation)
+        """Whether this message, or this redrive of it, has been settled, waits in the state or began an instance."""
+        return id_ in self.waiting or id_ in self.instances or self.ledger.settled(id_, generation)
 
     def admit(self, delivery: Delivery) -> None:
         """It takes a place in flight, until it leaves."""

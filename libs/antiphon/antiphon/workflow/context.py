@@ -11,14 +11,16 @@ from uuid import UUID
 
 from antiphon.durations import Duration, seconds
 from antiphon.envelope import as_uuid
-from antiphon.errors import CommandFailed, NonDeterminism, StepFailed, WorkflowError
+from antiphon.errors import NonDeterminism, WorkflowError
+from antiphon.escalation import Escalation
 from antiphon.messages import Command, Event, Message, Priority
 from antiphon.retry import Retry
+from antiphon.workflow.calling import again, call
 from antiphon.workflow.completions import Completions
 from antiphon.workflow.fibers import Fiber, Step
 from antiphon.workflow.history import DecisionKind, digest, message_stem, stem
-from antiphon.workflow.instance import Compensation, Instance
-from antiphon.workflow.lines import Line, line, line_text
+from antiphon.workflow.instance import Instance, PlannedCall
+from antiphon.workflow.lines import caller, line, line_text
 from antiphon.workflow.scopes import Gather, Race, Shield, TimeLimit
 from antiphon.workflow.turns import CommandRequest, EventRequest
 from antiphon.workflow.values import Form
@@ -85,18 +87,28 @@ class KernelContext(WorkflowContext):
         number = instance.decide(message_stem(kind, type(message)), digest(message), line())
         return number, instance.derived(str(number))
 
-    def compensate(self, command: Command[Any], *, timeout: Duration | None = None, retry: Retry = Retry()) -> None:
+    def compensate(
+        self,
+        command: Command[Any],
+        *,
+        timeout: Duration | None = None,
+        retry: Retry = Retry(),
+        escalate: Escalation | None = None,
+    ) -> None:
         instance = self._instance
+        escalate = escalate or instance.definition.escalate
+        if escalate is not None:
+            escalate.check(type(command))
         instance.count()
-        where = line()
+        where = caller()
         instance.decide(message_stem(DecisionKind.COMPENSATE, type(command)), digest(command), where)
-        instance.compensations.append(Compensation(command, _seconds(timeout), retry, where))
+        instance.compensations.append(PlannedCall(command, _seconds(timeout), retry, "normal", escalate, where))
 
     def set_status(self, text: str) -> None:
         instance = self._instance
         instance.count()
         instance.status = text[:LONGEST_STATUS]
-        instance.decide(stem(DecisionKind.STATUS, instance.status), 0, line())
+        instance.decide(stem(DecisionKind.STATUS, instance.status), 0, caller())
 
     def continue_as_new(self, command: Command[Any]) -> NoReturn:
         instance = self._instance
@@ -104,7 +116,7 @@ class KernelContext(WorkflowContext):
             raise TypeError(f"continue_as_new takes a {instance.definition.message.__name__}, not {command!r:.80}")
         if instance.compensations:
             raise WorkflowError(
-                f"{line_text(line())} begins a new run with {len(instance.compensations)} compensations registered, "
+                f"{line_text(caller())} begins a new run with {len(instance.compensations)} compensations registered, "
                 "which it would lose; do that before there are any, or after another workflow has done that part"
             )
         raise ContinueAsNew(command)
@@ -127,7 +139,7 @@ class KernelContext(WorkflowContext):
         instance = self._instance
         instance.count()
         form = Form("ctx.record's function", returns)
-        where = line()
+        where = caller()
         instance.decide(_RECORD, 0, where)
         if instance.replaying:
             return form.reread(instance.recorded_value())
@@ -170,28 +182,26 @@ class KernelContext(WorkflowContext):
         *,
         timeout: Duration | None = None,
         retry: Retry = Retry(),
+        escalate: Escalation | None = None,
         priority: Priority = "normal",
     ) -> Any:
         instance, limit = self._instance, _seconds(timeout)
-        if not retry.delays:
-            return Call(instance, command, limit, priority)
-        where = line()
-
-        def begin() -> Call:
-            return Call(instance, command, limit, priority).at(where)
-
-        return Fiber(instance, again(instance, begin, retry, where))
+        escalate = escalate or instance.definition.escalate
+        if not retry.delays and escalate is None:
+            return Call(instance, command, limit, priority, caller())
+        if escalate is not None:
+            escalate.check(type(command))
+        return Fiber(instance, call(instance, PlannedCall(command, limit, retry, priority, escalate, caller())))
 
     def run(
         self, name: str, fn: Callable[[], Awaitable[Any] | Any], *, returns: Any = None, retry: Retry = Retry()
     ) -> Any:
-        instance, form = self._instance, Form(f"step {name!r}", returns)
+        instance, form, where = self._instance, Form(f"step {name!r}", returns), caller()
         if not name:
             raise ValueError("a local step needs a name, by which people know it")
         if not retry.delays:
-            return LocalStep(instance, name, fn, form)
-        where = line()
-        return Fiber(instance, again(instance, lambda: LocalStep(instance, name, fn, form).at(where), retry, where))
+            return LocalStep(instance, name, fn, form, where)
+        return Fiber(instance, again(instance, lambda: LocalStep(instance, name, fn, form, where), retry, where))
 
     def sleep(self, duration: Duration) -> Step[None]:
         return Sleep(self._instance, seconds(duration))
@@ -224,15 +234,3 @@ def _timestamp(when: datetime | None) -> float | None:
     if when.tzinfo is None:
         raise ValueError(f"not_before is {when}, without a time zone")
     return when.timestamp()
-
-
-async def again(instance: Instance, begin: Callable[[], Step[Any]], retry: Retry, where: Line) -> Any:
-    """One step after another, as `retry` allows: the value of the first that succeeds; on behalf of this line."""
-    for delay in retry.delays:
-        try:
-            return await begin()
-        except (CommandFailed, StepFailed) as failed:
-            if not (failed.retryable and isinstance(failed, retry.on)):
-                raise
-        await Sleep(instance, delay).at(where)
-    return await begin()
