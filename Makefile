@@ -36,6 +36,7 @@ soak: .venv/ready                           # kills services and a broker for MI
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))
 
 long: test
+	$(BIN)/pytest -m long
 	$(MAKE) --no-print-directory simulate SEEDS=10000
 	$(MAKE) --no-print-directory soak MINUTES=10
 
