@@ -15,6 +15,7 @@ from antiphon.brokers.memory import Limits, MemoryBroker
 from antiphon.catalogue import Catalogue, Installation
 from antiphon.codec import Announcement
 from antiphon.codecs.avro import AvroCodec
+from antiphon.processing.worker import Worker
 from antiphon.testing.simulation.auditor import audit_log, audit_memory, audit_progress, is_at_rest
 from antiphon.testing.simulation.faults import Fault, Kind, draw
 from antiphon.testing.simulation.program import Arrival, Evidence, Program, Violation
@@ -25,6 +26,7 @@ from antiphon.testing.simulation.weather import Weather
 
 MakeProgram = Callable[[Random, float], Program]
 MOST_REPLICAS = 3
+TENDED = 10.0  # seconds: how often somebody looks after the services, once nothing more goes wrong
 
 
 class SharedCodec(AvroCodec):
@@ -85,7 +87,14 @@ class Simulation:
         self._faults = tuple(drawn)
         self._weather = Weather()
         self._around = Surroundings(
-            self._schedule, self._broker, _codec, self._installation, self._weather, self._gone, self._wake_all
+            self._schedule,
+            self._broker,
+            _codec,
+            self._installation,
+            self._weather,
+            self._gone,
+            self._wake_all,
+            self._inspect,
         )
         self._replicas: list[Replica] = []
         self._started: Counter[str] = Counter()
@@ -99,6 +108,7 @@ class Simulation:
     def run(self) -> Result:
         """Everything, to the end."""
         schedule, options = self._schedule, self._options
+        self._program.begin(self._evidence)
         arrivals = self._program.load(self._installation, _codec, schedule.clock.now())
         for arrival in arrivals:
             schedule.at(arrival.at, lambda arrival=arrival: self._arrive(arrival))  # type: ignore[misc]
@@ -126,7 +136,7 @@ class Simulation:
         schedule, options = self._schedule, self._options
         while schedule.elapsed < options.window:
             schedule.step()
-        checked, quiet = 0.0, 0
+        checked, tended, quiet = 0.0, schedule.elapsed, 0
         while schedule.elapsed < options.window + options.patience:
             schedule.step()
             if schedule.elapsed - checked > 0.5:
@@ -134,6 +144,9 @@ class Simulation:
                 quiet = quiet + 1 if self._quiet() else 0
                 if quiet >= 2 and not self._tend():
                     return
+                if schedule.elapsed - tended > TENDED:
+                    tended = schedule.elapsed
+                    self._tend()
         self._violations.append(
             Violation(f"it has not come to rest within {options.patience:g} s after the last fault")
         )
@@ -236,6 +249,9 @@ class Simulation:
             for slice_ in replica.served():
                 if replica.owns(slice_.number):
                     self._violations += audit_memory(evidence, replica.service, slice_)
+
+    def _inspect(self, worker: Worker) -> None:
+        self._violations += self._program.inspect(worker)
 
     def _strike(self, fault: Fault) -> None:
         if self._schedule.elapsed >= self._options.window:
