@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Collection
 from math import inf
+from operator import attrgetter
 
 from antiphon.app import App
 from antiphon.broker import MemberOptions, Partition, ReaderOptions
@@ -259,8 +260,12 @@ class Worker:
 
     def _settle_ended(self, now: float) -> None:
         ended = self._ended
-        ended.extend(self._handover.ended(now))
+        ended.extend(sorted(self._handover.ended(now), key=attrgetter("urgent"), reverse=True))
         if not self.careful:
+            while ended and ended[0].urgent:
+                self._settlement.ended(ended.popleft(), now)
+            if self._settlement.batch.urgent:  # whoever waits for it does not wait for the rest of this turn
+                self._close_batch(now)
             while ended:
                 self._settlement.ended(ended.popleft(), now)
         elif ended and self._commits.idle:

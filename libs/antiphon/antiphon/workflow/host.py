@@ -23,6 +23,7 @@ from antiphon.errors import (
     UnknownSchema,
 )
 from antiphon.executor import Work
+from antiphon.handler import Workflow
 from antiphon.instances import (
     INSTANCE,
     JOINED,
@@ -114,8 +115,12 @@ class WorkflowHost(Host):
     def _start(self, delivery: Delivery, now: float) -> None:
         slice_, record, envelope = delivery.slice, delivery.record, delivery.envelope
         run = Run(slice_, envelope.id)
-        about = about_of(record, delivery.joined)
-        told = turns.start(now, record.value or b"", envelope.correlation_or_id, about=about)
+        told = turns.start(now, record.value or b"", envelope.correlation_or_id, about=about_of(record))
+        if delivery.joined:
+            slice_.keep(JOINED + run.id.encode(), write_joined(delivery.joined))
+        run.begun_by(told, envelope.origin)
+        if isinstance(delivery.handler, Workflow):
+            run.definition = delivery.handler
         slice_.instances[run.key] = run
         self._hearers.add(run, told.name)
         try:
@@ -202,6 +207,7 @@ class WorkflowHost(Host):
         self._telling.batch.touch(run.slice, now)
         if isinstance(order, ResumeRequested):
             self._orders.unpark(run)
+            self._run_again(run, now)
             self._drain(run, now)
         elif isinstance(order, TerminateRequested):
             self._orders.terminate(run, order, now)
@@ -317,7 +323,7 @@ class WorkflowHost(Host):
             run.alarm = due
             self._settlement.held.add(run.slice, Alarm(run.key), due)
 
-    def _park(self, run: Run, told: Input, error: Exception, now: float) -> None:
+    def _park(self, run: Run, told: Input | None, error: Exception, now: float) -> None:
         """It stands still until somebody resumes, resets or ends it; what comes for it waits in the state."""
         slice_ = run.slice
         self._residents.drop(run)
@@ -326,7 +332,8 @@ class WorkflowHost(Host):
         entry_ = {"v": 1, "run": run.number, "turn": run.turns, "why": str(error), "kind": kind, "since": now}
         self._telling.batch.touch(slice_, now)
         slice_.keep(PARKED_INSTANCE + run.id.encode(), json.dumps(entry_).encode())
-        self._set_aside(run, told)
+        if told is not None:
+            self._set_aside(run, told)
         self._telling.count("workflows_parked", kind)
         log.error("workflow %s is parked: %s", run.id, error)
 
@@ -343,8 +350,7 @@ class WorkflowHost(Host):
         """They run once what led to them is in the log: a later one never runs before an earlier one is durable."""
         if not steps:
             return
-        work = [LocalWork(run, request, self._limits.step_timeout) for request in steps]
-        self._running += len(work)
+        work = self._work(run, steps)
 
         def told(committed: bool) -> None:
             if committed:
@@ -353,6 +359,12 @@ class WorkflowHost(Host):
                 self._running -= len(work)
 
         self._telling.batch.told.append(told)
+
+    def _work(self, run: Run, steps: Sequence[StepRequest]) -> list[LocalWork]:
+        work = [LocalWork(run, request, self._limits.step_timeout) for request in steps]
+        self._running += len(work)
+        run.steps |= {request.number for request in steps}
+        return work
 
     def take_ended(self, work: Sequence[Work], now: float) -> list[Work]:
         others = []
@@ -370,6 +382,7 @@ class WorkflowHost(Host):
         run = work.run
         if run.slice.phase is not Phase.SERVING or run.number != work.run_number or work.told is None:
             return
+        run.steps.discard(work.request.number)
         if run.slice.instances.get(run.key) is not run:
             return  # it has ended since
         self._telling.batch.inputs.append((f"step/{run.id}/{work.request.number}", run.slice.number, 0))
@@ -379,7 +392,7 @@ class WorkflowHost(Host):
 
     def step(self, now: float) -> None:
         if self._committed:
-            work = [one for one in self._committed if one.run.slice.phase is Phase.SERVING]
+            work = [one for one in self._committed if not one.drop_unless_served()]
             self._running -= len(self._committed) - len(work)
             self._committed.clear()
             self._parts.executor.handle(work)
@@ -460,18 +473,20 @@ class WorkflowHost(Host):
             self._arm(run)
         self._hearers.find(slice_, runs)
         for run in runs:
-            if run.turns and not run.parked and waits_for_steps(run):
+            if not run.parked:
                 self._run_again(run, now)
 
     def _run_again(self, run: Run, now: float) -> None:
-        """Have the local steps run of which an earlier owner has not told."""
+        """Have the local steps run of which nobody has told, and which nobody runs here."""
+        if not (run.turns and waits_for_steps(run)):
+            return
         try:
             steps = outstanding(self._residents.of(run)).steps
         except AntiphonError as error:
-            log.warning("the steps of workflow %s cannot be run again: %s", run.id, error)
+            self._park(run, None, error, now)
             return
-        self._running += len(steps)
-        self._committed += [LocalWork(run, request, self._limits.step_timeout) for request in steps]
+        told = run.steps | {one.told.number for one in run.pending if one.run == run.number}
+        self._committed += self._work(run, [request for request in steps if request.number not in told])
 
     def forget(self, numbers: Collection[int]) -> None:
         self._early = {at: found for at, found in self._early.items() if at[0].number not in numbers}

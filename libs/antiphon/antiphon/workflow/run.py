@@ -47,6 +47,7 @@ class Run:
         "parked",
         "pending",
         "slice",
+        "steps",
         "turns",
     )
 
@@ -64,6 +65,7 @@ class Run:
 
     def _begin(self) -> None:
         self._prefix = HISTORY + f"{self.id}/{self.number:06d}/".encode()
+        self.steps: set[int] = set()  # local steps that run here
         self._begun_by: Input | None = None
         self._origin: Origin | None = None
 
@@ -92,9 +94,10 @@ class Run:
         """Its newest turn."""
         return read(self.slice.entries[self.place(self.turns)])
 
-    def begun_by(self, told: Input) -> None:
+    def begun_by(self, told: Input, origin: Origin | None = None) -> None:
         """This is the start that it was fed."""
         self._begun_by = told
+        self._origin = origin or self._origin
 
     @property
     def start(self) -> Input:

@@ -52,6 +52,7 @@ class Planner:
         trees = [self._tree(self._random.choice((1, 2, 2))) for _ in range(amount)]
         if spoiled:
             trees[-1] = Node("seq", children=(Node("call", 0.1), Node(spoiled, 1.0), trees[-1]))
+        trees = [*map(_nothing_to_undo, trees[:-1]), trees[-1]]  # what a run could not undo, it may not leave
         return self._numbered(trees, set() if signals else set(SIGNALS) | {"perhaps"})
 
     def one(self, *, depth: int = 2) -> list[Node]:
@@ -98,6 +99,11 @@ class Planner:
             return Node(kind, node.seconds, children, name)
 
         return [number(tree) for tree in trees]
+
+
+def _nothing_to_undo(tree: Node) -> Node:
+    kind = "note" if tree.kind == "undo" else tree.kind
+    return tree if kind == "errand" else Node(kind, tree.seconds, tuple(map(_nothing_to_undo, tree.children)))
 
 
 def nodes(tree: Node) -> Iterator[Node]:

@@ -13,6 +13,7 @@ from antiphon.clock import Clock
 from antiphon.codec import Codec
 from antiphon.metrics import NoMetrics
 from antiphon.processing.slice import Slice
+from antiphon.processing.waits import WaitLimits
 from antiphon.processing.worker import Worker, WorkerOptions, WorkerParts
 from antiphon.testing.simulation.executor import SimulatedExecutor
 from antiphon.testing.simulation.faulty_broker import FaultyBroker, FaultyMember
@@ -48,6 +49,7 @@ class Surroundings:
     gone: Callable[[Replica], None]
     wake_all: Callable[[], None]
     inspect: Callable[[Worker], None]
+    waits: WaitLimits
 
 
 class Replica(Actor):
@@ -129,7 +131,7 @@ class Replica(Actor):
         around = self._around
         broker = FaultyBroker(around.broker, self.gate, around.installation.names, around.wake_all)
         parts = WorkerParts(broker, around.codec, self.clock, self.executor, NoMetrics(), self._host)
-        return Worker(self._app, parts, around.installation, WorkerOptions(replica=self.name))
+        return Worker(self._app, parts, around.installation, WorkerOptions(replica=self.name, waits=around.waits))
 
     # -- how it goes ---------------------------------------------------------------------------------------------
 
