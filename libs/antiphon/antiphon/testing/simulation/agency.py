@@ -7,14 +7,16 @@ what time may decide, so an auditor who reads the log knows what must have come 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
+from pydantic import Field
+
 from antiphon.app import App
-from antiphon.context import Context
+from antiphon.context import Context, State
 from antiphon.errors import CommandFailed, Permanent, StepFailed, WorkflowTimeout
 from antiphon.messages import Command, Event, Reply
 from antiphon.retry import Retry
@@ -55,6 +57,12 @@ class Undo(Command, service="bureau", key="journey"):
 class Note(Command, service="bureau", key="journey"):
     journey: str
     name: str
+
+
+class Taken(State):
+    """The names of all that was done, undone and noted of one key."""
+
+    names: list[str] = Field(default=[])
 
 
 class Agreed(Event, family="words", key="word"):
@@ -150,12 +158,13 @@ class Around:
         self.broken: set[str] = set()
         self.astray: set[str] = set()
         self.mended: set[str] = set()
-        self.stepped: Callable[[str, str], None] = lambda instance, name: None
+        self.stepped: Callable[[str, str], None] | None = None
 
     def step(self, instance: str, name: str) -> None:
         """One is being run."""
         self.steps.append((instance, name))
-        self.stepped(instance, name)
+        if self.stepped is not None:
+            self.stepped(instance, name)
 
     def deploy(self, instance: str, name: str, trip: str) -> str:
         """From now on the code of this instance is other code."""
@@ -169,6 +178,16 @@ class Around:
         self.broken.discard(trip)
         self.astray.discard(trip)
         self.mended.add(trip)
+
+
+class Slowly:
+    """A step that lets time pass once it is awaited; one that never is leaves nothing behind."""
+
+    def __init__(self, step: Callable[[str, float], Coroutine[Any, Any, str]], name: str, seconds: float) -> None:
+        self._step, self._name, self._seconds = step, name, seconds
+
+    def __await__(self) -> Generator[Any, None, str]:
+        return self._step(self._name, self._seconds).__await__()
 
 
 class Traveller:
@@ -222,7 +241,7 @@ class Traveller:
             case "step":
                 return await ctx.run(name, lambda: self._stepped(name))
             case "async step":
-                return await ctx.run(name, lambda: self._stepped_slowly(name, node.seconds))
+                return await ctx.run(name, lambda: Slowly(self._stepped_slowly, name, node.seconds))
             case "failing step":
                 await ctx.run(name, lambda: self._failing(name))
             case "record":
@@ -318,14 +337,20 @@ def bureau() -> App:
             raise Permanent("it is not done here")
         if command.manner == "hopeless":
             raise OSError("it does not work out this time")
+        _take(command.name, ctx)
         return TaskDone(word=command.name[::-1])
 
     @app.command()
     def undo(command: Undo, ctx: Context) -> None:
-        return
+        _take(command.name, ctx)
 
     @app.command()
     def note(command: Note, ctx: Context) -> None:
-        return
+        _take(command.name, ctx)
 
     return app
+
+
+def _take(name: str, ctx: Context) -> None:
+    taken = ctx.state(Taken)
+    taken.names = [*taken.names, name]

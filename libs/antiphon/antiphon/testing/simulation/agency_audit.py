@@ -52,7 +52,14 @@ class AgencyAudit:
         found += [each for run in self._runs for each in self._audit_run(run)]
         found += audit_order(self._evidence, "agency", self._runs)
         found += audit_timers(self._evidence, "agency", self._runs)
-        return found + self._audit_left() + self._audit_parked() + self._audit_tasks() + self._audit_undone()
+        return (
+            found
+            + self._audit_left()
+            + self._audit_parked()
+            + self._audit_tasks()
+            + self._audit_effects()
+            + self._audit_undone()
+        )
 
     def _find_trips(self) -> dict[str, Trip]:
         evidence, found = self._evidence, {}
@@ -195,6 +202,21 @@ class AgencyAudit:
         """How often it may be done in one attempt of one round: what is reset does some things again."""
         return 1 + self._resets.get(self._ids[name.split(".")[0]], 0)
 
+    def _audit_effects(self) -> list[Violation]:
+        """What was completed took effect once."""
+        right: defaultdict[str, list[str]] = defaultdict(list)
+        for kind in (Task, Note, Undo):
+            for each, id_, _ in self._named(kind):
+                if self._completed(id_):
+                    right[each.name if isinstance(each, Task) else each.journey].append(each.name)
+        kept = self._evidence.kept("bureau", "Taken")
+        taken = {key: sorted(json.loads(value)["names"]) for key, value in kept.items()}
+        return [
+            Violation(f"{taken.get(key)} took effect for {key}, {right.get(key)} were sent", (key,))
+            for key in sorted({*taken, *right})
+            if taken.get(key) != sorted(right[key])
+        ]
+
     def _audit_undone(self) -> list[Violation]:
         """What was to be undone is, in the opposite order, if the attempt has failed; else nothing is."""
         wanted: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
@@ -211,7 +233,7 @@ class AgencyAudit:
         return found
 
     def _audit_place(self, place: str, wanted: list[str], undone: list[str]) -> Iterable[Violation]:
-        trip, _, number = place.rpartition(".")[0].rpartition(".")
+        trip = place.rpartition(".")[0].rpartition(".")[0]
         id_ = self._ids[trip]
         end = self._end(id_)
         if end is None or self._lenient:

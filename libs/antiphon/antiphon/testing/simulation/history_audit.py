@@ -64,9 +64,8 @@ def _place(
         return signals.get((run.instance, told.name))
     if told.kind not in (InputKind.REPLY, InputKind.FAILURE):
         return None
-    tokens = [(run.instance, number, told.number) for number in range(1, run.number + 1)]
-    known = [answered[token] for token in tokens if token in answered]
-    return known[0].offset if len(known) == 1 else None  # a run that was reset has answers of another one
+    answer = answered.get((run.instance, run.number, told.number))
+    return None if answer is None else answer.offset  # a step's, or that of the run before a reset
 
 
 def audit_timers(evidence: Evidence, service: str, runs: Sequence[RunHistory]) -> list[Violation]:
