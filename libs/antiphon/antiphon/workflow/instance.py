@@ -69,6 +69,7 @@ class Instance:
     def __init__(self, definition: Definition, identity: Identity, options: KernelOptions) -> None:
         self.definition, self.identity, self.options = definition, identity, options
         self.budget = options.budget
+        self._seed = f"{identity.id}\x1f{identity.run}"  # as `derived_id` joins its parts
         self.turn = 0  # the number of the last turn that was taken
         self.now = 0.0
         self.number = 0  # of the last decision
@@ -156,7 +157,7 @@ class Instance:
 
     def derived(self, *parts: str) -> str:
         """An id that follows from the instance, the run and these parts."""
-        return derived_id(self.identity.id, str(self.identity.run), *parts)
+        return derived_id(self._seed, *parts)
 
     def await_time(self, number: int, due: float) -> None:
         """What waits under this number does so until then at most."""

@@ -74,7 +74,7 @@ def advance(instance: Instance, told: Input) -> Turn:
         told if told.at == instance.now else told._replace(at=instance.now),
         instance.first,
         b"".join(instance.decisions),
-        kept_bytes(instance.values, instance.taken),
+        kept_bytes(instance.values, instance.taken) if instance.values or instance.taken else b"",
         Clear(due, instance.waiting, len(instance.waiting), b"".join(instance.times), _shown(instance)),
     )
     return Turn(
@@ -97,7 +97,7 @@ def _shown(instance: Instance) -> bytes:
     outcome, end = instance.outcome, None
     if outcome is not None and outcome.failure is not None:
         end = Failed(_FAILED[outcome.ending], outcome.failure, outcome.uncompensated, outcome.after)
-    if not instance.asked and end is None:
+    if end is None and not instance.asked:
         return b""
     return shown_bytes(Shown(tuple(instance.asked), end))
 
