@@ -16,12 +16,16 @@ from antiphon.clocks.virtual import VirtualClock
 from antiphon.testing.contracts.blob import BlobContract
 
 SERVER = """
-import sys
+import logging, sys
+from threading import Thread
 from urllib.request import Request, urlopen
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-server.start()
-url = "http://%s:%d" % server.get_host_and_port()
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+logging.getLogger("werkzeug").setLevel("ERROR")
+# one request at a time: the server loses two that write the same object at once
+server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=False)
+Thread(target=server.serve_forever, daemon=True).start()
+url = "http://127.0.0.1:%d" % server.server_port
 urlopen(Request(url + "/blobs", method="PUT")).read()
 print(url, flush=True)
 sys.stdin.read()
