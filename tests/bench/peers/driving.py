@@ -1,4 +1,8 @@
-"""The measurements, alike for every engine: what is started at once, what the clock runs from, what is divided by what."""
+"""The measurements, alike for every engine: what is started at once, what the clock runs from, what is divided by what.
+
+The program of an engine plays a role in each of its processes: `desk` serves the handlers that are called, beside one that
+plays `remote`; `local`, `park` and `resume` are alone, the last one with what `park` has left.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +23,6 @@ class Engine(Protocol):
     """What an engine's module gives to be measured; a `program` is `remote` (each step is a call to a handler in the other
     process) or `local` (each step runs in the process of the workflow)."""
 
-    programs: tuple[str, ...]
-
     async def run(self, program: str, steps: int) -> list[float]:
         """One workflow to its end; the milliseconds of each step, as the workflow saw them."""
 
@@ -40,17 +42,16 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-async def drive(engine: Engine, plan: Plan) -> None:
-    """All rates and latencies."""
+async def drive(engine: Engine, plan: Plan, program: str) -> None:
+    """All rates and latencies of a program."""
     sizes = plan.sizes
-    for program in engine.programs:
-        call = program == "remote"
-        await _together(engine, program, min(WARM, sizes.workflows), 1)
-        one = "one_call_workflows_per_second" if call else "one_step_workflows_per_second"
-        await _rates(engine, plan, program, one, (sizes.workflows, 1))
-        await _rates(engine, plan, program, f"{program}_steps_per_second_10", sizes.few)
-        await _rates(engine, plan, program, f"{program}_steps_per_second", sizes.many)
-        await _latency(engine, plan, program, "call" if call else "local_step")
+    name = "call" if program == "remote" else "local_step"
+    one = "one_call_workflows_per_second" if program == "remote" else "one_step_workflows_per_second"
+    await _together(engine, program, min(WARM, sizes.workflows), 1)
+    await _rates(engine, plan, program, one, (sizes.workflows, 1))
+    await _rates(engine, plan, program, f"{program}_steps_per_second_10", sizes.few)
+    await _rates(engine, plan, program, f"{program}_steps_per_second", sizes.many)
+    await _latency(engine, plan, program, name)
 
 
 async def _rates(engine: Engine, plan: Plan, program: str, figure: str, size: tuple[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""DBOS: `python -m tests.bench.peers.with_dbos ROLE PLAN`, with the roles `desk`, `drive`, `park` and `resume`.
+"""DBOS: `python -m tests.bench.peers.with_dbos ROLE PLAN`, with the roles of `driving.py`.
 
 A local step is a step; a call is a workflow in a queue that the other process listens to, and waiting for its result.
 DBOS polls for such results, so they are asked for the less often the more of them there are.
@@ -11,13 +11,13 @@ import sys
 import time
 from typing import Any
 
-from dbos import DBOS, DBOSClient
+from dbos import DBOS, DBOSClient, SetWorkflowID
 
 from tests.bench.peers.driving import crash, drive, park, resume, stand
 from tests.bench.peers.plan import COMMAND, Plan
 
 QUEUE = "desk"
-LOOKS = 0.005  # seconds between two looks into the queue
+LOOKS = 0.01  # seconds between two looks into the queue
 parked_numbers: set[int] = set()
 
 
@@ -62,8 +62,6 @@ async def parked(number: int, steps: int) -> int:
 class Dbos:
     """Workflows in this process."""
 
-    programs = ("remote", "local")
-
     def __init__(self, plan: Plan) -> None:
         self._database = plan.addresses["database"]
         self._at_once = 0
@@ -84,7 +82,7 @@ class Dbos:
 
     async def park(self, number: int, steps: int) -> None:
         """One that waits for a message."""
-        with _id(number):
+        with SetWorkflowID(str(number)):
             await DBOS.start_workflow_async(parked, number, steps)
         while number not in parked_numbers:
             await asyncio.sleep(0.05)
@@ -101,12 +99,6 @@ class Dbos:
         await handle.get_result(polling_interval_sec=1.0)
 
 
-def _id(number: int) -> Any:
-    from dbos import SetWorkflowID
-
-    return SetWorkflowID(str(number))
-
-
 async def main(role: str, plan: Plan) -> None:
     """Play the role to its end."""
     DBOS(
@@ -114,7 +106,7 @@ async def main(role: str, plan: Plan) -> None:
             "name": "bench",
             "system_database_url": plan.addresses["database"],
             "application_version": "1",
-            "executor_id": "desk" if role == "desk" else "workflows",
+            "executor_id": "desk" if role == "desk" else "workflows",  # who recovers whose
             "log_level": "ERROR",
         }
     )
@@ -127,8 +119,8 @@ async def main(role: str, plan: Plan) -> None:
     if role == "desk":
         await DBOS.register_queue_async(QUEUE, polling_interval_sec=LOOKS)
         await stand()
-    elif role == "drive":
-        await drive(engine, plan)
+    elif role in ("remote", "local"):
+        await drive(engine, plan, role)
     elif role == "park":
         await park(engine, plan)
     crash()

@@ -1,4 +1,4 @@
-"""Restate: `python -m tests.bench.peers.with_restate ROLE PLAN`, with the roles `desk`, `drive`, `park` and `resume`.
+"""Restate: `python -m tests.bench.peers.with_restate ROLE PLAN`, with the roles of `driving.py`.
 
 A workflow is one invocation, a local step `ctx.run_typed`, a call one of a service in another process.
 """
@@ -67,8 +67,6 @@ async def parked(ctx: restate.Context, wanted: dict[str, int]) -> int:
 
 class Restate:
     """Its ingress, as an HTTP client sees it."""
-
-    programs = ("remote", "local")
 
     def __init__(self, plan: Plan, http: aiohttp.ClientSession) -> None:
         self._http = http
@@ -151,8 +149,8 @@ async def main(role: str, plan: Plan) -> None:
         await _register(http, plan, port)
     if role == "desk":
         await stand()
-    elif role == "drive":
-        await drive(engine, plan)
+    elif role in ("remote", "local"):
+        await drive(engine, plan, role)
     elif role == "park":
         await park(engine, plan)
         engine.keep()

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,26 @@ from tests.bench.workflows.engines import Peer
 from tests.bench.workflows.figures import Figure, RunFailed
 
 ROOT = Path(__file__).parents[3]
+SILENCE = 600.0  # seconds without a word from a program after which it is ended
+# what a program plays -> what this finds or prepares
+ROLES = {
+    "remote": (
+        "one_call_workflows_per_second",
+        "remote_steps_per_second",
+        "remote_steps_per_second_10",
+        "call_p50_ms",
+        "call_p99_ms",
+    ),
+    "local": (
+        "one_step_workflows_per_second",
+        "local_steps_per_second",
+        "local_steps_per_second_10",
+        "local_step_p50_ms",
+        "local_step_p99_ms",
+    ),
+    "park": ("bytes_per_parked_instance", "resumed_1000_seconds"),
+    "resume": ("resumed_1000_seconds",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +52,12 @@ def measure(peer: Peer, plan: Plan, directory: Path, watcher: Watcher) -> None:
     """All figures of an engine, with servers of its own that are gone afterwards. Raises RunFailed."""
     with peer.servers(directory) as addresses:
         plan = replace(plan, addresses=addresses, directory=str(directory))
-        with _started(peer, "desk", plan) as desk:
-            _until_it_stands(desk, directory / "desk.log")
-            roles = ["drive"]
-            if plan.wants("bytes_per_parked_instance", "resumed_1000_seconds"):
-                roles += ["park"]
-            if plan.wants("resumed_1000_seconds"):
-                roles += ["resume"]
-            for role in roles:
-                with _started(peer, role, plan) as program:
+        for role in ROLES:
+            if any(plan.wants(figure) for figure in ROLES[role]):
+                with contextlib.ExitStack() as stack:
+                    if role == "remote":
+                        _until_it_stands(stack.enter_context(_started(peer, "desk", plan)), directory / "desk.log")
+                    program = stack.enter_context(_started(peer, role, plan))
                     _follow(program, peer.name, watcher)
                     if program.wait() != 0:
                         raise RunFailed(f"{peer.name} {role} ended with {program.returncode}", directory / f"{role}.log")
@@ -60,8 +78,7 @@ def _started(peer: Peer, role: str, plan: Plan) -> Iterator[subprocess.Popen[str
 
 
 def _until_it_stands(desk: subprocess.Popen[str], log: Path) -> None:
-    assert desk.stdout is not None
-    for line in desk.stdout:
+    while line := _line(desk):
         if line.strip() == "{}":
             return
     raise RunFailed("the service of the handlers has ended", log)
@@ -69,8 +86,7 @@ def _until_it_stands(desk: subprocess.Popen[str], log: Path) -> None:
 
 def _follow(program: subprocess.Popen[str], system: str, watcher: Watcher) -> None:
     """Until it closes its output."""
-    assert program.stdout is not None
-    for line in program.stdout:
+    while line := _line(program):
         if not line.startswith("{"):
             continue  # an engine's own
         told = json.loads(line)
@@ -78,3 +94,14 @@ def _follow(program: subprocess.Popen[str], system: str, watcher: Watcher) -> No
             watcher.begin(told["begin"])
         else:
             watcher.found(Figure(system, told["figure"], told["value"]))
+
+
+def _line(program: subprocess.Popen[str]) -> str:
+    """The next one; nothing at its end, which comes after a long silence too."""
+    assert program.stdout is not None
+    guard = threading.Timer(SILENCE, program.kill)
+    guard.start()
+    try:
+        return program.stdout.readline()
+    finally:
+        guard.cancel()

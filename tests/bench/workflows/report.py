@@ -22,7 +22,7 @@ NOTES = (
     "dbos: on PostgreSQL without fsync, since Kafka does not wait for the disk either; a call is a workflow in a queue that "
     "another process listens to, looked into every 5 ms.",
     "temporal: its dev server on SQLite with a write-ahead log, and with the limit of its queue raised; a call is an activity "
-    "of a worker in another process, a local step a local activity.",
+    "of a worker in another process, a local step a local activity, which is durable only at the end of its workflow task.",
     "What an engine has no notion of is left out: only Antiphon keeps values in a turn that another step pays for.",
 )
 
