@@ -1,6 +1,6 @@
 """The measurements, alike for every engine: what is started at once, what the clock runs from, what is divided by what.
 
-The program of an engine plays a role in each of its processes: `desk` serves the handlers that are called, beside one that
+The program of an engine plays a role in each of its processes: `desk` serves the handlers that are called by one that
 plays `remote`; `local`, `park` and `resume` are alone, the last one with what `park` has left.
 """
 
@@ -11,7 +11,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from tests.bench.peers.plan import Plan, Sizes, begin, found
@@ -20,8 +20,11 @@ WARM = 50  # workflows that are not counted
 
 
 class Engine(Protocol):
-    """What an engine's module gives to be measured; a `program` is `remote` (each step is a call to a handler in the other
-    process) or `local` (each step runs in the process of the workflow)."""
+    """What an engine's module gives to be measured.
+
+    A `program` is `remote` (each step is a call to a handler in the other process) or `local` (each step runs in the
+    process of the workflow).
+    """
 
     async def run(self, program: str, steps: int) -> list[float]:
         """One workflow to its end; the milliseconds of each step, as the workflow saw them."""
@@ -36,7 +39,7 @@ class Engine(Protocol):
         """Return when it has ended."""
 
 
-def percentile(values: list[float], share: float) -> float:
+def percentile(values: Iterable[float], share: float) -> float:
     """The value that this share of them is below."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 # what a workflow is given, and what each of its steps returns
 COMMAND: dict[str, object] = {
@@ -24,8 +25,12 @@ COMMAND: dict[str, object] = {
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is done for a figure. `few` and `many` are instances at once and the steps of each; `calls` are made one
-    after another; a figure is taken `repetitions` times, unless that takes longer than `patience` seconds."""
+    """How much is done for a figure.
+
+    `few` and `many` are instances at once and the steps of each; `calls` are made one after another. A figure is taken
+    `repetitions` times, unless that takes longer than `patience` seconds. `handed_over`, `live` and `crowd` are
+    instances that live while something is measured, of Antiphon alone.
+    """
 
     workflows: int = 500
     few: tuple[int, int] = (10, 100)
@@ -35,10 +40,13 @@ class Sizes:
     steps_before_parking: int = 7
     repetitions: int = 3
     patience: float = 60.0
+    handed_over: int = 10_000
+    live: int = 1_000
+    crowd: int = 100_000
 
 
 FULL = Sizes()
-QUICK = Sizes(20, (10, 2), (50, 2), 10, 20, 2, 1)
+QUICK = Sizes(20, (10, 2), (50, 2), 10, 20, 2, repetitions=1, handed_over=50, live=20, crowd=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,8 @@ class Plan:
     def from_json(cls, text: str) -> Plan:
         """What `to_json` wrote."""
         found = json.loads(text)
-        sizes = {name: tuple(each) if isinstance(each, list) else each for name, each in found["sizes"].items()}
+        sizes: dict[str, Any] = found["sizes"]
+        sizes["few"], sizes["many"] = tuple(sizes["few"]), tuple(sizes["many"])
         return cls(Sizes(**sizes), tuple(found["only"]), found["addresses"], found["directory"])
 
 

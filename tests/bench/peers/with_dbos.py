@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from itertools import pairwise
 from typing import Any
 
 from dbos import DBOS, DBOSClient, SetWorkflowID
@@ -37,7 +38,7 @@ async def local(steps: int, patience: float) -> list[float]:
     for _ in range(steps):
         await look(COMMAND)
         marks.append(time.perf_counter())
-    return [(later - earlier) * 1e3 for earlier, later in zip(marks, marks[1:], strict=False)]
+    return [(later - earlier) * 1e3 for earlier, later in pairwise(marks)]
 
 
 @DBOS.workflow()
@@ -47,7 +48,7 @@ async def remote(steps: int, patience: float) -> list[float]:
         handle = await DBOS.enqueue_workflow_async(QUEUE, answer, COMMAND)
         await handle.get_result(polling_interval_sec=patience)
         marks.append(time.perf_counter())
-    return [(later - earlier) * 1e3 for earlier, later in zip(marks, marks[1:], strict=False)]
+    return [(later - earlier) * 1e3 for earlier, later in pairwise(marks)]
 
 
 @DBOS.workflow()

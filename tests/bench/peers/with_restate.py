@@ -9,6 +9,7 @@ import asyncio
 import json
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ async def remote(ctx: restate.Context, steps: int) -> list[float]:
     for _ in range(steps):
         await ctx.service_call(answer, arg=COMMAND)
         marks.append(time.perf_counter())
-    return [(later - earlier) * 1e3 for earlier, later in zip(marks, marks[1:], strict=False)]
+    return [(later - earlier) * 1e3 for earlier, later in pairwise(marks)]
 
 
 @workflows.handler()
@@ -52,7 +53,7 @@ async def local(ctx: restate.Context, steps: int) -> list[float]:
     for _ in range(steps):
         await ctx.run_typed("look", look)
         marks.append(time.perf_counter())
-    return [(later - earlier) * 1e3 for earlier, later in zip(marks, marks[1:], strict=False)]
+    return [(later - earlier) * 1e3 for earlier, later in pairwise(marks)]
 
 
 @workflows.handler()

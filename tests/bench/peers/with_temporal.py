@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 from temporalio import activity, workflow
@@ -37,7 +38,7 @@ async def _marked(program: str, steps: int) -> list[float]:
         else:
             await workflow.execute_local_activity(look, COMMAND, start_to_close_timeout=PATIENCE)
         marks.append(workflow.now())
-    return [(later - earlier).total_seconds() * 1e3 for earlier, later in zip(marks, marks[1:], strict=False)]
+    return [(later - earlier).total_seconds() * 1e3 for earlier, later in pairwise(marks)]
 
 
 @workflow.defn

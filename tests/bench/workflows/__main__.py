@@ -60,7 +60,9 @@ def _measure(options: argparse.Namespace) -> list[Figure]:
 
             def note(figure: Figure) -> None:
                 found.append(figure)
-                bar.console.print(f"{figure.system} {figure.figure}: {figure.value:,.4g}, load {os.getloadavg()[0]:.1f}")
+                bar.console.print(
+                    f"{figure.system} {figure.figure}: {figure.value:,.4g}, load {os.getloadavg()[0]:.1f}"
+                )
 
             with tempfile.TemporaryDirectory(prefix="antiphon-bench-") as directory:
                 begin("starts")
@@ -82,7 +84,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     systems = [ANTIPHON] if os.environ.get("PEERS") == "none" else [ANTIPHON, *ENGINES]
     parser = argparse.ArgumentParser(prog="tests.bench.workflows", description="Workflows on Antiphon and elsewhere.")
     parser.add_argument("--systems", nargs="+", choices=[ANTIPHON, *ENGINES], default=systems, help="PEERS=none: ours")
-    parser.add_argument("--only", nargs="+", choices=list(FIGURES), default=[], metavar="FIGURE", help=", ".join(FIGURES))
+    parser.add_argument(
+        "--only", nargs="+", choices=list(FIGURES), default=[], metavar="FIGURE", help=", ".join(FIGURES)
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes: whether it works, not how fast")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON, not as a table")
     parser.add_argument("--file", type=Path, default=FILE, help=f"where the figures are written ({FILE})")

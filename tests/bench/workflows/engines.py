@@ -45,7 +45,9 @@ class Peer:
 
 
 @contextlib.contextmanager
-def running(command: list[str], log: Path, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: list[str], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A server that ends with the block, or with us, whatever ends us."""
     launch = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(os.getpid()), *command]
     with log.open("wb") as file:

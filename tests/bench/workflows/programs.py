@@ -60,7 +60,9 @@ def measure(peer: Peer, plan: Plan, directory: Path, watcher: Watcher) -> None:
                     program = stack.enter_context(_started(peer, role, plan))
                     _follow(program, peer.name, watcher)
                     if program.wait() != 0:
-                        raise RunFailed(f"{peer.name} {role} ended with {program.returncode}", directory / f"{role}.log")
+                        raise RunFailed(
+                            f"{peer.name} {role} ended with {program.returncode}", directory / f"{role}.log"
+                        )
 
 
 @contextlib.contextmanager

@@ -11,19 +11,22 @@ from tests.bench.workflows.figures import ANTIPHON, FIGURES, Figure, higher_is_b
 
 NOTES = (
     "Each figure is the median of the repetitions. One system at a time, with servers of its own, on this machine.",
-    "÷: how many times better Antiphon is than the other, as a rate or as a time or size.",
-    "The same programs everywhere: a step is given and returns a command of 400 bytes; all workflows begin at once, and the "
-    "clock runs until the last one has ended. A call goes to a handler in another process.",
-    "antiphon: an installation of four partitions, two services as `antiphon run` starts them, both transactional. Its "
-    "commands are written by a bare producer and its ends counted by a bare consumer; the others are driven by their "
-    "client, in the process of the workflows.",
-    "restate: one node with its defaults, but more invocations at once; a call is a service_call to a service of another "
-    "deployment. Clients wait for its ends over HTTP.",
-    "dbos: on PostgreSQL without fsync, since Kafka does not wait for the disk either; a call is a workflow in a queue that "
-    "another process listens to, looked into every 5 ms.",
-    "temporal: its dev server on SQLite with a write-ahead log, and with the limit of its queue raised; a call is an activity "
-    "of a worker in another process, a local step a local activity, which is durable only at the end of its workflow task.",
-    "What an engine has no notion of is left out: only Antiphon keeps values in a turn that another step pays for.",
+    "÷: how many times better Antiphon is than the other, as a rate, or as a time or size.",
+    "The same programs everywhere: a step is given a command of 400 bytes and returns it; all workflows begin at "
+    "once, and the clock runs until the last one has ended. A call goes to a handler in another process.",
+    "antiphon: four partitions, two services as `antiphon run` starts them, both transactional. Its commands are "
+    "written by a bare producer and its ends counted by a bare consumer; the others are driven by their clients, "
+    "in the process of the workflows. Workflows of one step are ten times as many as elsewhere.",
+    "restate: one node with its defaults, but more invocations at once; a call is one of a service in another "
+    "deployment.",
+    "dbos: on PostgreSQL without fsync, since Kafka does not wait for the disk either; a call is a workflow in a "
+    "queue that another process listens to, looked into every 10 ms.",
+    "temporal: its dev server on SQLite with a write-ahead log and the limit of its queue raised; a call is an "
+    "activity of a worker in another process, a local step a local activity, durable only at the end of its "
+    "workflow task.",
+    "resumed_1000_seconds: from when the new process has loaded what it needs. Antiphon's former owner was told "
+    "to stop; those of the others were killed.",
+    "What an engine has no notion of is left out.",
 )
 
 
