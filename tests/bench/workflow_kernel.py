@@ -11,8 +11,8 @@ from time import process_time
 from typing import Any
 
 from antiphon import App, Command, Reply, WorkflowContext
-from antiphon.app import Workflow
 from antiphon.codecs.avro import AvroCodec
+from antiphon.handler import Workflow
 from antiphon.workflow import turns
 from antiphon.workflow.instance import Identity
 from antiphon.workflow.kernel import advance, open_instance, rebuild

@@ -16,10 +16,23 @@ from antiphon.stores.database import connect, writing
 from antiphon.stores.sql import SqlStore
 
 FOLDER = Path(antiphon.stores.migrations.__file__).parent
-OLD_ROW = text(
+OLD_ROW = (
     "INSERT INTO commands (command_id, command_type, service, status, priority, tags, created_at, attempts, version) "
     "VALUES ('c-1', 'process_data', 'processors', 'failed', 'normal', '{\"team\": \"süd\"}', 100.5, 1, 1)"
 )
+
+
+def left_by(url: str, revision: str, *statements: str) -> None:
+    """A database as a release with this newest revision has left it."""
+    engine = connect(url)
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
 
 
 @pytest.fixture
@@ -32,14 +45,7 @@ def test_commands_of_the_first_release_are_listed_and_found_by_their_labels(
     database: str, request: pytest.FixtureRequest
 ) -> None:
     url: str = request.getfixturevalue(database)
-    engine = connect(url)
-    config = Config()
-    config.set_main_option("script_location", str(FOLDER))
-    with writing(engine) as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        connection.execute(OLD_ROW)
-    engine.dispose()
+    left_by(url, "0001", OLD_ROW)
 
     store = SqlStore.open(url)
     try:
@@ -49,7 +55,7 @@ def test_commands_of_the_first_release_are_listed_and_found_by_their_labels(
         store.close()
 
 
-OLD_LETTER = text(
+OLD_LETTER = (
     "INSERT INTO dead_letters (place_topic, place_partition, place_offset, message_id, service, code, message, "
     "origin_topic, origin_partition, origin_offset, attempts, received_at, given_up_at) "
     "VALUES ('antiphon.dead-letters', 0, 1, 'm-1', 'processors', 'failed', 'no', 't', 0, 0, 1, 1.0, 1.0)"
@@ -66,16 +72,7 @@ def test_dead_letters_of_an_older_release_are_folded_again_with_what_they_lack(
     database: str, request: pytest.FixtureRequest
 ) -> None:
     url: str = request.getfixturevalue(database)
-    engine = connect(url)
-    config = Config()
-    config.set_main_option("script_location", str(FOLDER))
-    with writing(engine) as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0004")
-        connection.execute(OLD_LETTER)
-        for statement in OLD_POSITIONS:
-            connection.execute(text(statement))
-    engine.dispose()
+    left_by(url, "0004", OLD_LETTER, *OLD_POSITIONS)
 
     store = SqlStore.open(url)
     try:

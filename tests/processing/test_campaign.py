@@ -62,7 +62,7 @@ def test_a_campaign_that_is_killed_on_the_way_reaches_everybody_once(
     world = World(app)
     victim = world.worker(app, in_flight=4)  # so that it takes several commits
     world.serve()
-    producer = victim._committer._producer
+    producer = victim._commits._committer._producer
     assert producer is not None
     commit, left = producer.commit, commits_before
 

@@ -34,7 +34,7 @@ def test_what_is_being_committed_when_a_position_is_lost_is_not_done_again() -> 
     world.serve()
     executor.hold_commits = True
     world.send(world.record(Count(name="a")))
-    world.until(lambda: worker._committing is not None, "its commit is under way")
+    world.until(lambda: worker._commits.under_way is not None, "its commit is under way")
     bells = Partition(world.names.events("bells"), SLICE)
     world.send(*[world.record(Rang(number=n), key="a") for n in range(10)])
     world.broker.delete_before(bells, 10)

@@ -205,7 +205,8 @@ def test_what_was_read_ahead_ends_when_the_backlog_does() -> None:
     world.until(lambda: not worker._overtaking, "it reads ahead no more")
     sent = bills(world, "b", 3)
     world.send(*sent)
-    world.until(lambda: len(seen) == 1013, "the first reader goes on alone")
+    world.until(lambda: len(seen) == 1013, "the first reader goes on")
+    assert not worker._overtaking, "alone"
 
 
 class Ask(Command, service="asking", key="customer"):

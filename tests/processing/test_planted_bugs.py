@@ -13,6 +13,7 @@ from antiphon.processing import restore
 from antiphon.processing.asking import Steps, ask
 from antiphon.processing.batch import Commit
 from antiphon.processing.commit import CommitLimits, TransactionalCommitter
+from antiphon.processing.committing import Commits
 from antiphon.processing.restore import Restore
 from antiphon.processing.settlement import Settlement
 from antiphon.processing.slice import Phase
@@ -58,7 +59,7 @@ def metadata_taken_on_the_commit_thread(monkeypatch: pytest.MonkeyPatch) -> None
 
     def init(self: Worker, *args: Any, **kwargs: Any) -> None:
         original_init(self, *args, **kwargs)
-        members[id(self._committer)] = self._member
+        members[id(self._commits._committer)] = self._member
 
     def commit(self: TransactionalCommitter, producer: Producer, commit: Commit) -> None:
         commit.metadata = members[id(self)].metadata()
@@ -81,7 +82,7 @@ def a_first_transaction_without_any_offset(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_former_owner_cannot_write(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the fence alone: that a revocation waits for the commit under way is left out here, and so is that an open
     transaction, which holds up whoever restores, has been written to when the batch was closed."""
-    monkeypatch.setattr(Worker, "_end_commit", lambda worker, budget: None)
+    monkeypatch.setattr(Commits, "end", lambda commits: None)
     monkeypatch.setattr("antiphon.processing.commit.AT_ONCE", -1)
     assert a_former_owner_wakes_up_with_a_closed_batch() == [1]
     plant(monkeypatch)
@@ -198,7 +199,7 @@ def the_owner_dies_right_after_its_first_transaction(monkeypatch: pytest.MonkeyP
     world = World(app)
     victim = world.worker(app)
     world.serve()
-    producer = victim._committer._producer
+    producer = victim._commits._committer._producer
     assert producer is not None
     original = producer.commit
 

@@ -247,7 +247,7 @@ def test_a_killed_owner_leaves_nothing_half_done(calls: Calls) -> None:
     victim = world.worker(app)
     world.serve()
     world.send(world.record(Count(name="a")))
-    victim._committer._commit = lambda producer, commit: (_ for _ in ()).throw(SystemError("killed"))  # type: ignore[method-assign]
+    victim._commits._committer._commit = lambda producer, commit: (_ for _ in ()).throw(SystemError("killed"))  # type: ignore[method-assign]
     world.turn(5)
     assert not world.settled()
     world.workers.remove(victim)

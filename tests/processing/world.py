@@ -21,6 +21,7 @@ from antiphon.messages import Command, Event, Message
 from antiphon.metrics import Metrics, NoMetrics
 from antiphon.processing.worker import Worker, WorkerOptions, WorkerParts
 from antiphon.topics import partition_of
+from antiphon.workflow.host import WorkflowHost
 
 
 class World:
@@ -50,7 +51,8 @@ class World:
     ) -> Worker:
         """Another replica of a service."""
         name = replica or f"{app.service}-{next(self._replicas)}"
-        parts = WorkerParts(self.broker, AvroCodec(), self.clock, executor or InlineExecutor(), metrics or NoMetrics())
+        around = executor or InlineExecutor(), metrics or NoMetrics(), WorkflowHost
+        parts = WorkerParts(self.broker, AvroCodec(), self.clock, *around)
         worker = Worker(app, parts, self.installation, WorkerOptions(replica=name, **options))
         self.workers.append(worker)
         return worker

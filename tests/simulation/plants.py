@@ -14,6 +14,7 @@ from antiphon.processing.asking import Steps, ask
 from antiphon.processing.batch import Commit, Outcome
 from antiphon.processing.cancels import FollowedCancels
 from antiphon.processing.commit import TransactionalCommitter
+from antiphon.processing.committing import Commits
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.ledger import Ledger, LedgerWindow
 from antiphon.processing.offsets import SourceOffsets
@@ -33,9 +34,9 @@ def the_fence_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     original = Worker.lost
 
     def lost(self: Worker, partitions: Collection[int]) -> None:
-        commit, self._committing = self._committing, None
+        commit, self._commits.under_way = self._commits.under_way, None
         original(self, partitions)
-        self._committing = commit
+        self._commits.under_way = commit
 
     monkeypatch.setattr(Worker, "lost", lost)
     monkeypatch.setattr("antiphon.processing.commit.AT_ONCE", -1)
@@ -78,17 +79,17 @@ def metadata_taken_on_the_commit_thread(monkeypatch: pytest.MonkeyPatch) -> None
     """It may be that of a membership which no longer owns the slice."""
     the_fence_alone(monkeypatch)
     members: dict[int, Any] = {}
-    make, original = Worker._close_batch, TransactionalCommitter._commit
+    begin, original = Commits.begin, TransactionalCommitter._commit
 
-    def close_batch(self: Worker, *args: Any, **options: Any) -> None:
-        members[id(self._committer)] = self._member
-        make(self, *args, **options)
+    def noted(self: Commits, topics: Any, member: Any, now: float) -> None:
+        members[id(self._committer)] = member
+        begin(self, topics, member, now)
 
     def commit(self: TransactionalCommitter, producer: Producer, commit: Commit) -> None:
         commit.metadata, commit.abandoned = members[id(self)].metadata(), False
         original(self, producer, commit)
 
-    monkeypatch.setattr(Worker, "_close_batch", close_batch)
+    monkeypatch.setattr(Commits, "begin", noted)
     monkeypatch.setattr(TransactionalCommitter, "_commit", commit)
 
 
@@ -168,15 +169,15 @@ def retry_dropped_as_duplicate(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def memory_kept_after_abort(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a commit that failed, the slices go on with what they have in memory."""
-    original = Worker._take_outcome
+    original = Commits.take_outcome
 
-    def take_outcome(self: Worker) -> None:
-        commit = self._committing
+    def take_outcome(self: Commits) -> None:
+        commit = self.under_way
         if commit is not None and commit.outcome is Outcome.ABORTED:
             commit.outcome = Outcome.COMMITTED
         original(self)
 
-    monkeypatch.setattr(Worker, "_take_outcome", take_outcome)
+    monkeypatch.setattr(Commits, "take_outcome", take_outcome)
 
 
 def scheduled_send_twice(monkeypatch: pytest.MonkeyPatch) -> None:

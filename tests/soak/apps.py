@@ -152,20 +152,12 @@ def orders(journal: Journal) -> App:
 
     @app.command(retry=RETRY)
     async def place(command: PlaceOrder, ctx: Context) -> OrderPlaced:
-        journal.note(ctx.id)
-        await _work(command.conduct, ctx.attempt)
-        tally = ctx.state(OrderTally)
-        tally.add(command.amount)
-        _charge(command, ctx)
+        tally = await _ordered(command, ctx, journal)
         return OrderPlaced(customer=command.customer, position=tally.count, total=tally.total)
 
     @app.command(retry=RETRY)
     async def reserve(command: ReserveItem, ctx: Context) -> ItemReserved:
-        journal.note(ctx.id)
-        await _work(command.conduct, ctx.attempt)
-        tally = ctx.state(OrderTally)
-        tally.add(command.amount)
-        _charge(command, ctx)
+        tally = await _ordered(command, ctx, journal)
         return ItemReserved(customer=command.customer, position=tally.count, total=tally.total)
 
     @app.command(retry=RETRY)
@@ -253,6 +245,15 @@ def _fail_if_due(conduct: str, attempt: int) -> None:
         return
     message = f"attempt {attempt} of a {conduct} one"
     raise RetryAfter(message, "500ms") if found.error is RetryAfter else found.error(message)
+
+
+async def _ordered(command: PlaceOrder | ReserveItem, ctx: Context, journal: Journal) -> OrderTally:
+    journal.note(ctx.id)
+    await _work(command.conduct, ctx.attempt)
+    tally = ctx.state(OrderTally)
+    tally.add(command.amount)
+    _charge(command, ctx)
+    return tally
 
 
 def _charge(command: PlaceOrder | ReserveItem, ctx: Context) -> None:

@@ -35,6 +35,7 @@ LABELS = {
     "service",
     "state",
     "topic",
+    "workflow",
     "version",
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from antiphon import App, Message, WorkflowContext
-from antiphon.app import Workflow
+from antiphon.handler import Workflow
 from antiphon.workflow import turns
 from antiphon.workflow.instance import Identity, Instance
 from antiphon.workflow.kernel import advance, open_instance, rebuild

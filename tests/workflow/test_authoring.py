@@ -25,30 +25,8 @@ from tests.workflow.messages import (
     MaintainVehicle,
     MaintenanceDecided,
     VehicleAssessed,
-    VisitBooked,
 )
-
-VEHICLE = MaintainVehicle(vehicle_id="v1")
-RISKY = VehicleAssessed(vehicle_id="v1", failure_probability=0.8)
-BOOKED = VisitBooked(centre="north")
-REFUSED = CommandFailed("failed", "no room", error_class="NoRoom", retryable=True)
-
-
-def decided(action: object) -> MaintenanceDecided:
-    return MaintenanceDecided(action=str(action))
-
-
-def assess() -> AssessVehicle:
-    return AssessVehicle(vehicle_id="v1")
-
-
-def book() -> BookVisit:
-    return BookVisit(vehicle_id="v1")
-
-
-@pytest.fixture
-def app() -> App:
-    return App("maintenance")
+from tests.workflow.vehicles import BOOKED, REFUSED, RISKY, VEHICLE, assess, book, decided
 
 
 async def maintain(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:

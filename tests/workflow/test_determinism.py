@@ -19,23 +19,11 @@ from tests.workflow.messages import (
     MaintainVehicle,
     MaintenanceDecided,
     NoteVisit,
-    VisitBooked,
 )
 from tests.workflow.plain import IDENTITY, OPTIONS, Fed, Flow, answered, line_of, registered
+from tests.workflow.vehicles import BOOKED, DONE, book, original
 
-BOOKED = VisitBooked(centre="north")
 NO_ACTIONS: dict[str, str] = {}
-DONE = MaintenanceDecided(action="done")
-
-
-def book(vehicle: str = "v1") -> BookVisit:
-    return BookVisit(vehicle_id=vehicle)
-
-
-async def original(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
-    await ctx.call(book())
-    await ctx.gather(ctx.call(book("v2")), ctx.sleep("1h"))
-    return DONE
 
 
 @pytest.fixture

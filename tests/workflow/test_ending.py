@@ -22,31 +22,8 @@ from tests.workflow.messages import (
     MaintainVehicle,
     MaintenanceDecided,
     NoteVisit,
-    VehicleAssessed,
-    VisitBooked,
 )
-
-VEHICLE = MaintainVehicle(vehicle_id="v1")
-RISKY = VehicleAssessed(vehicle_id="v1", failure_probability=0.8)
-BOOKED = VisitBooked(centre="north")
-REFUSED = CommandFailed("failed", "no room", error_class="NoRoom", retryable=True)
-
-
-def decided(action: object) -> MaintenanceDecided:
-    return MaintenanceDecided(action=str(action))
-
-
-def assess() -> AssessVehicle:
-    return AssessVehicle(vehicle_id="v1")
-
-
-def book() -> BookVisit:
-    return BookVisit(vehicle_id="v1")
-
-
-@pytest.fixture
-def app() -> App:
-    return App("maintenance")
+from tests.workflow.vehicles import BOOKED, REFUSED, RISKY, VEHICLE, assess, book, decided
 
 
 def test_a_cancelled_workflow_is_told_where_it_waits_and_may_clean_up_under_a_shield(app: App) -> None:

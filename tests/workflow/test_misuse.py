@@ -21,27 +21,14 @@ from antiphon.workflow.kernel import close_instance, rebuild
 from antiphon.workflow.outstanding import outstanding
 from tests.workflow.messages import (
     AssessVehicle,
-    BookVisit,
     CustomerAgreed,
     MaintainVehicle,
     MaintenanceDecided,
-    VisitBooked,
 )
 from tests.workflow.plain import IDENTITY, OPTIONS, Fed, Flow, answered, line_of
+from tests.workflow.vehicles import BOOKED, DONE, book, original
 
-BOOKED = VisitBooked(centre="north")
 NO_ACTIONS: dict[str, str] = {}
-DONE = MaintenanceDecided(action="done")
-
-
-def book(vehicle: str = "v1") -> BookVisit:
-    return BookVisit(vehicle_id=vehicle)
-
-
-async def original(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
-    await ctx.call(book())
-    await ctx.gather(ctx.call(book("v2")), ctx.sleep("1h"))
-    return DONE
 
 
 async def sleeps_by_asyncio(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:

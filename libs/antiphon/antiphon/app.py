@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 import pickle
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
-from functools import cached_property
-from math import inf, isinf
+from dataclasses import replace
+from math import inf
 from types import ModuleType
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar
 
-from antiphon.bundle import BundleLimits, Failed, listed, outcome_class
+from antiphon.bundle import BundleLimits, Failed
 from antiphon.context import BatchContext, Context, CpuContext
 from antiphon.declarations import ControlTable
 from antiphon.dependency import Dependency
 from antiphon.discovery import found_in
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
-from antiphon.messages import Answer, Command, Event, Lane, Message, event_name, events_below
+from antiphon.handler import NEWEST_VERSION, Handler, Start, Workflow
+from antiphon.messages import Answer, Command, Event, Lane, Message
 from antiphon.middleware import MiddlewareT, around, passed_by
 from antiphon.rate import Rate
 from antiphon.retry import IN_MEMORY, Retry
@@ -39,129 +37,6 @@ OutcomesT = TypeVar("OutcomesT", bound="Awaitable[Outcomes] | Outcomes")
 BatchHandler = Callable[[list[MessageT], BatchContext], OutcomesT]
 WorkflowT = TypeVar("WorkflowT", bound="Answer | None")
 WorkflowFunction = Callable[[CommandT, WorkflowContext], Coroutine[Any, Any, WorkflowT]]
-Start = Literal["now", "earliest"]
-NEWEST_VERSION = 65_535  # of a workflow, as histories store it
-
-
-@dataclass(frozen=True)
-class Handler:
-    """A function with the policy declared beside it; `start` is where a new event subscription begins.
-
-    `order` ranks the handlers of one event, `matching` narrows an event subscription to names that fit it.
-    """
-
-    fn: Callable[..., Any]
-    kind: type[Message]
-    retry: Retry
-    timeout: float
-    start: Start = "now"
-    needs: tuple[Dependency, ...] = ()
-    rate: Rate | None = None
-    bundle: BundleLimits | None = None  # of a batch handler: it takes many messages at once
-    cpu: bool = False  # it runs in a process of its own
-    order: int = 0
-    matching: str | None = None
-
-    @cached_property
-    def name(self) -> str:
-        return str(getattr(self.fn, "__qualname__", self.fn))
-
-    @cached_property
-    def asynchronous(self) -> bool:
-        return inspect.iscoroutinefunction(self.fn)
-
-    @cached_property
-    def hints(self) -> dict[str, Any]:
-        try:
-            return get_type_hints(self.fn)
-        except NameError as error:
-            raise ConfigurationError(
-                [f"{self.name}: {error}; message classes must be importable at run time, not under TYPE_CHECKING"]
-            ) from None
-
-    @cached_property
-    def message(self) -> type[Any]:
-        """The class that the first parameter is annotated with (else ConfigurationError)."""
-        names = list(inspect.signature(self.fn).parameters)
-        if len(names) != 2:
-            raise ConfigurationError([f"{self.name}: a handler takes a message and a context, not {names}"])
-        annotation = self.hints.get(names[0])
-        message = annotation if self.bundle is None else listed(annotation)
-        bare = message is self.kind and self.matching is None
-        if not (isinstance(message, type) and issubclass(message, self.kind) and not bare):
-            wanted = f"a {self.kind.__name__} class" if self.bundle is None else "list[...] of one message class"
-            raise ConfigurationError([f"{self.name}: annotate {names[0]!r} with {wanted}, not {annotation!r}"])
-        return message
-
-    @cached_property
-    def messages(self) -> list[type[Any]]:
-        """The classes that it is run for: of an event also those below it, as far as the program has imported them.
-
-        Raises ConfigurationError where there are none.
-        """
-        if self.kind is not Event or self.bundle is not None:
-            return [self.message]
-        found = events_below(self.message)
-        fitting = [event for event in found if fnmatchcase(event_name(event), self.matching or "*")]
-        if not fitting:
-            known = ", ".join(map(event_name, found)) or "no classes with a family"
-            wanted = f"is named like {self.matching!r}" if self.matching is not None else "is published"
-            raise ConfigurationError(
-                [f"{self.name} would never run: nothing that {wanted} among the events it knows ({known})"]
-            )
-        return fitting
-
-    @cached_property
-    def families(self) -> set[str]:
-        """The event families that it reads."""
-        return {message.family for message in self.messages}
-
-    @cached_property
-    def context(self) -> Any:
-        """What the second parameter is annotated with, if it is."""
-        return self.hints.get(list(inspect.signature(self.fn).parameters)[1])
-
-    @property
-    def layered(self) -> bool:
-        """Whether middleware can be around it: not around many messages at once, nor in another process."""
-        return self.bundle is None and not self.cpu
-
-    @property
-    def apart(self) -> str:
-        """Why it is not `layered`, in words."""
-        return "takes many messages at once or has a process of its own"
-
-    @cached_property
-    def returns(self) -> type[Answer] | None:
-        """The class of the answer to one message."""
-        found = self.hints.get("return")
-        if self.bundle is not None:
-            found = outcome_class(found, self.name)
-        return None if found is type(None) else found
-
-
-@dataclass(frozen=True)
-class Workflow(Handler):
-    """A command handler that may wait: an instance stays on the `version` that it began with.
-
-    `timeout` limits a whole run; it is infinite where none is declared.
-    """
-
-    version: int = 1
-
-    @property
-    def limit(self) -> float | None:
-        """The timeout in seconds; None for none."""
-        return None if isinf(self.timeout) else self.timeout
-
-    @property
-    def layered(self) -> bool:
-        """Middleware is around attempts; a workflow has turns."""
-        return False
-
-    @property
-    def apart(self) -> str:
-        return "is a workflow"
 
 
 class Handlers:
@@ -339,6 +214,12 @@ class App(Handlers):
     def lanes(self) -> tuple[Lane, ...]:
         """The lanes that its commands declare, most urgent first."""
         return next((handler.message.lanes for handler in (*self.commands, *self.workflows)), ())
+
+    @property
+    def newest_workflows(self) -> list[Workflow]:
+        """Of each workflow the version that new instances begin with."""
+        by_version = sorted(self.workflows, key=lambda workflow: workflow.version)
+        return list({workflow.message: workflow for workflow in by_version}.values())
 
     @property
     def messages(self) -> set[type[Message]]:

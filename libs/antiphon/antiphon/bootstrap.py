@@ -33,6 +33,7 @@ from antiphon.store import Store
 from antiphon.telemetry.prometheus import PrometheusMetrics
 from antiphon.telemetry.server import Probes, TelemetryServer
 from antiphon.topics import TopicNames
+from antiphon.workflow.host import WorkflowHost
 
 log = logging.getLogger(__name__)
 LAG_INTERVAL = 5.0  # seconds between two looks at the projection's lag
@@ -145,7 +146,7 @@ def worker(app: App, broker: Broker, settings: Settings, metrics: PrometheusMetr
     options = WorkerOptions(
         replica=settings.replica, in_flight=settings.in_flight, limits=Limits(settings.max_message_bytes)
     )
-    parts = WorkerParts(broker, AvroCodec(), clock, executor, metrics)
+    parts = WorkerParts(broker, AvroCodec(), clock, executor, metrics, WorkflowHost)
     return RunningWorker(Worker(app, parts, installation(settings), options), executor, clock, settings.grace)
 
 
@@ -180,7 +181,7 @@ def topics_of(app: App, catalogue: Catalogue) -> set[str]:
         names.control,
         names.activity,
         names.events(CommandHasFailed.family),
-    }
+    } | ({names.histories} if app.workflows else set())
     return {*mine.sources, *([mine.state] if mine.state else []), *platform}
 
 

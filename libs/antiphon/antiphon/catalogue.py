@@ -110,6 +110,8 @@ class Catalogue:
             yield names.events(family)
         yield from (names.replies, names.dead_letters, names.lifecycle, names.cancels)
         yield from (names.schemas, names.control, names.activity)
+        if any(app.workflows for app in self.apps.values()):
+            yield names.histories
 
     def plans(self) -> list[TopicPlan]:
         """Every topic with its partitions and settings."""

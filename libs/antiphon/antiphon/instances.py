@@ -13,6 +13,7 @@ from antiphon.messages import Event
 INSTANCE = "ce_instance"  # header: the id of the instance that a record is for
 RUN = "ce_run"  # header of a record on `histories`: which run
 PART = "ce_part"  # header of a record on `histories`: "2/3", where one record could not hold all turns
+TYPE = b"antiphon.workflows.History"  # ce_type of a record on `histories`
 
 # keys of a slice's state
 HISTORY = b"history/"  # then instance/run/turn, as `turn_key` writes it: the record of a turn

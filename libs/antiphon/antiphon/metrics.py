@@ -63,6 +63,8 @@ PROJECTED = ("folded", "ignored", "skipped", "refused")
 PHASES = ("restoring", "starting", "serving")
 BREAKER_STATES = ("closed", "half-open", "open")
 GATES = ("pause", "breaker", "rate")
+INPUTS = ("start", "reply", "failure", "timer", "signal", "cancel", "answer", "order")
+STANDSTILLS = ("differs", "failed")
 REBALANCES = ("assigned", "revoked", "lost")
 
 
@@ -96,6 +98,11 @@ TABLE: tuple[Metric, ...] = (
     _counter("held_back", "Deliveries that had to wait before an attempt, by what held them back", gate=GATES),
     _gauge("breaker_state", "0 closed, 1 half-open, 2 open, as this worker knows it", "service", "dependency"),
     _counter("breaker_transitions", "What breakers became", "dependency", state=BREAKER_STATES),
+    _counter("workflow_turns", "Inputs that led to a turn of a workflow", "workflow"),
+    _counter("workflow_inputs_late", "Inputs that no instance waited for (any more)", kind=INPUTS),
+    _counter("workflows_ended", "Instances of workflows that have ended", "workflow", outcome=SETTLED),
+    _counter("workflows_parked", "Instances that stand still until somebody acts", reason=STANDSTILLS),
+    _gauge("workflow_instances", "Instances of workflows that have not ended", "service"),
     _counter("control_refused", "Records of control that make no sense", "service"),
     _gauge("held_records", "Records held in memory", "service"),
     _counter("consumer_rebalances", "What the group said", kind=REBALANCES),

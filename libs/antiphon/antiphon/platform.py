@@ -32,6 +32,7 @@ from antiphon.processing.options import WorkerOptions, WorkerParts
 from antiphon.status.projector import Projector, ProjectorParts
 from antiphon.store import Store
 from antiphon.topics import bad_name, topic_settings
+from antiphon.workflow.host import WorkflowHost
 
 log = logging.getLogger(__name__)
 LOOK = 0.005  # seconds between two looks at what services have come to
@@ -176,7 +177,7 @@ class Platform:
 
     def _parts(self) -> WorkerParts:
         executor = LoopExecutor(self._options.handlers)
-        return WorkerParts(self._broker, AvroCodec(), self._clock, executor, self._options.metrics)
+        return WorkerParts(self._broker, AvroCodec(), self._clock, executor, self._options.metrics, WorkflowHost)
 
     def _run(self, name: str, context: contextvars.Context, run: Callable[[threading.Event], object]) -> None:
         thread = threading.Thread(target=context.run, args=(run, self._stop), name=name, daemon=True)

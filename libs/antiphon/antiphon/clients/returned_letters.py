@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from antiphon.broker import Headers, Outgoing
 from antiphon.catalogue import Installation
 from antiphon.client import ReturnedLetter
-from antiphon.envelope import JSON, SPECVERSION
+from antiphon.envelope import JSON
 from antiphon.errors import InvalidMessage
 from antiphon.lifecycle import CancelRequested
+from antiphon.processing.cancels import cancel_record
 from antiphon.topics import partition_of
 
 # times of the first sending, and what an earlier redrive has said
@@ -51,8 +52,6 @@ def _headers(back: ReturnedLetter) -> Headers:
 
 def cancels(wanted: CancelRequested, key: bytes | None, installation: Installation) -> Iterator[Outgoing]:
     """The record for the command's slice, or one for each where nobody knows which that is."""
-    count = installation.partitions
-    headers: Headers = [SPECVERSION, ("ce_type", wanted.type_name().encode()), JSON]
-    value = wanted.model_dump_json().encode()
+    count, topic = installation.partitions, installation.names.cancels
     for partition in range(count) if key is None else [partition_of(key, count)]:
-        yield Outgoing(installation.names.cancels, partition, key, value, headers)
+        yield cancel_record(wanted, topic, partition, key)

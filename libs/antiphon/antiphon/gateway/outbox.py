@@ -58,7 +58,10 @@ class Outbox:
             raise
         except MessageError as error:
             LOG.error(
-                "command %s (%s) cannot be produced any more: %s", submission.command_id, submission.command_type, error
+                "command %s (%s) cannot be produced by this release and stays pending until one produces it: %s",
+                submission.command_id,
+                submission.command_type,
+                error,
             )
             return False
         LOG.info("command %s was not seen in the log and is produced again", submission.command_id)

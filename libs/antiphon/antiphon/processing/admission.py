@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from antiphon.app import App, Handler
+from antiphon.app import App
 from antiphon.broker import Record
 from antiphon.envelope import TENANT, Envelope, Redrive, derived_id
 from antiphon.errors import MessageError, Permanent, UnknownSchema, UnknownType
+from antiphon.handler import Handler
 from antiphon.messages import Message
 from antiphon.processing.agenda import Waiting, read_waiting
-from antiphon.processing.committing import Suspicion
 from antiphon.processing.dead_letters import BadReplyAddress, Crashed, Misplaced, NoSuchHandler, OutputRefused, readable
 from antiphon.processing.delivery import Delivery, Route
 from antiphon.processing.handler_context import Desk
 from antiphon.processing.held import Unjudged
 from antiphon.processing.ledger import entry
-from antiphon.processing.settlement import Settlement, redrive_or_none
+from antiphon.processing.settlement import Settlement, generation_of, redrive_or_none
 from antiphon.processing.slice import Slice
+from antiphon.processing.suspicion import Suspicion
 from antiphon.topics import TopicNames, partition_of
+
+if TYPE_CHECKING:
+    from antiphon.processing.host import Host
 
 Routes = Mapping[bytes, Route]
 
@@ -26,7 +31,8 @@ Routes = Mapping[bytes, Route]
 def routes(app: App) -> Routes:
     """The type on the wire -> what this service does with it."""
     found: dict[type[Message], list[Handler]] = {}
-    for handler in app.inside((*app.commands, *sorted(app.events, key=lambda handler: handler.order))):
+    events = sorted(app.events, key=lambda handler: handler.order)
+    for handler in app.inside((*app.commands, *app.newest_workflows, *events)):
         for message in handler.messages:
             found.setdefault(message, []).append(handler)
     return {message.type_name().encode(): Route(message, tuple(handlers)) for message, handlers in found.items()}
@@ -44,6 +50,7 @@ class Admission:
         self._suspicion = suspicion
         self._partitions = partitions
         self._names: TopicNames = desk.outbound.names
+        self.host: Host | None = None  # of a service with workflows
         self.tenants_seen = False  # whether any record has said whose it is
 
     def admit(self, slice_: Slice, records: Iterable[Record], now: float) -> list[Delivery]:
@@ -114,6 +121,8 @@ class Admission:
             self._settlement.cancel(found, why, now)
             if found.ended and not found.first:  # it had come out of a parked key's queue, perhaps
                 self._settlement.waits.withdraw(found, now)
+        elif id_ in slice_.instances and self.host is not None:
+            self.host.cancel(slice_, id_, why, now)
         elif isinstance(key, bytes):
             found = self._take_up(slice_, key, read_waiting(slice_.entries[key]), now)
             if found is not None:
@@ -130,7 +139,7 @@ class Admission:
         delivery = Delivery(slice_, record, envelope, narrowed(route, redrive), self._desk)
         delivery.key = record.key or b""
         delivery.ledger_id = _ledger_id(envelope, redrive)
-        delivery.generation = redrive.generation if redrive is not None else 0
+        delivery.generation = generation_of(redrive)
         self._check(delivery, 0)
         return delivery
 
@@ -142,6 +151,9 @@ class Admission:
         refused = self._suspicion.condemned.get(record[:3], 0) if self._suspicion.condemned else 0
         delivery: Delivery | None = None
         try:
+            if self.host is not None and self.host.is_for_instance(envelope):
+                self.host.told(slice_, envelope, refused, now)
+                return None
             redrive = envelope.redrive if "ce_generation" in headers else None
             if redrive is not None and redrive.discard:
                 settle.discard(slice_, envelope, _ledger_id(envelope, redrive), now)
@@ -219,11 +231,11 @@ class Admission:
     def _was_refused(self, slice_: Slice, envelope: Envelope, now: float) -> bool:
         """What cannot be handled ends once too, however often it comes."""
         redrive = redrive_or_none(envelope)
-        id_ = _ledger_id(envelope, redrive)
-        if slice_.ledger.settled(id_, redrive.generation if redrive is not None else 0):
+        id_, generation = _ledger_id(envelope, redrive), generation_of(redrive)
+        if slice_.ledger.settled(id_, generation):
             self._settlement.duplicate(slice_, envelope, id_, now, answered=self._may_be_answered(envelope))
             return True
-        slice_.ledger.add_dead(id_, redrive.generation if redrive is not None else 0)
+        slice_.ledger.add_dead(id_, generation)
         return False
 
     def _waits(self, delivery: Delivery, now: float, since: float) -> bool:

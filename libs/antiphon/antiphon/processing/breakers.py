@@ -10,9 +10,9 @@ from collections import Counter, deque
 from collections.abc import Hashable, Iterable
 from typing import Literal
 
-from antiphon.app import Handler
 from antiphon.dependency import Dependency
 from antiphon.errors import DependencyDown, HandlerTimeout, MessageError, Permanent
+from antiphon.handler import Handler
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.gate import Gate
 

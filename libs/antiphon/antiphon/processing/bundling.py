@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import cast
 
-from antiphon.app import App, Handler
+from antiphon.app import App
 from antiphon.executor import Work
+from antiphon.handler import Handler
 from antiphon.processing.bundle import Bundle
 from antiphon.processing.delivery import Delivery
 

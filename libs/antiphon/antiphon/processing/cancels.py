@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
-from antiphon.broker import Admin, Partition, Record
+from antiphon.broker import Admin, Headers, Outgoing, Partition, Record
 from antiphon.codec import Codec
-from antiphon.envelope import Envelope
+from antiphon.envelope import JSON, SPECVERSION, Envelope
 from antiphon.errors import MessageError
 from antiphon.executor import Intake
 from antiphon.lifecycle import CancelRequested
@@ -16,6 +16,12 @@ from antiphon.processing.dead_letters import Cancelled
 from antiphon.processing.slice import Phase, Slice
 
 log = logging.getLogger(__name__)
+
+
+def cancel_record(wanted: CancelRequested, topic: str, partition: int, key: bytes | None) -> Outgoing:
+    """The record for the slice that has the command, which has this key."""
+    headers: Headers = [SPECVERSION, ("ce_type", wanted.type_name().encode()), JSON]
+    return Outgoing(topic, partition, key, wanted.model_dump_json().encode(), headers)
 
 
 class FollowedCancels:

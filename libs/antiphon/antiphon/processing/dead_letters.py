@@ -7,7 +7,7 @@ from typing import Any
 
 from antiphon.broker import Record
 from antiphon.envelope import Envelope
-from antiphon.errors import AntiphonError, HandlerTimeout, MessageError, Permanent
+from antiphon.errors import AntiphonError, CommandFailed, HandlerTimeout, MessageError, Permanent
 
 MICRO = 1_000_000
 LONGEST_MESSAGE = 4_000
@@ -16,6 +16,11 @@ LONGEST_TYPE = 300
 
 def failure(error: BaseException) -> dict[str, Any]:
     """An error as the fields of lifecycle.Failure: code, class, message, whether to try again, chain of causes."""
+    if isinstance(error, CommandFailed):  # what somebody else has told, or a workflow
+        causes = [{"error_class": kind, "message": told[:LONGEST_MESSAGE]} for kind, told in error.causes[:10]]
+        kind = error.error_class or _class_name(error)
+        fields = {"code": error.code, "error_class": kind, "message": _told(error), "retryable": error.retryable}
+        return {**fields, "causes": causes}
     return {
         "code": failure_code(error),
         "error_class": _class_name(error),

@@ -8,12 +8,12 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from antiphon.app import Handler
 from antiphon.broker import Headers, Outgoing, Record
 from antiphon.context import Context
 from antiphon.envelope import Envelope
 from antiphon.errors import Permanent
 from antiphon.executor import Calculation, Work
+from antiphon.handler import Handler, Workflow
 from antiphon.lifecycle import Done
 from antiphon.messages import Answer, Command, Event, Message, Reply, command_name
 from antiphon.processing.agenda import Waiting
@@ -36,6 +36,10 @@ class Route:
     @cached_property
     def is_command(self) -> bool:
         return issubclass(self.message, Command)
+
+    @cached_property
+    def is_workflow(self) -> bool:
+        return isinstance(self.handlers[0], Workflow)
 
     @cached_property
     def type_name(self) -> str:

@@ -11,6 +11,7 @@ from antiphon.processing.bundling import Bundling
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.gate import Gate
 from antiphon.processing.gate_queues import GateQueues, Place
+from antiphon.processing.host import Host
 from antiphon.processing.settlement import Settlement
 from antiphon.processing.sightings import Sightings
 from antiphon.processing.slice import Phase
@@ -44,6 +45,7 @@ class Handover:
         self._look_at = inf
         self._sweep_at = 0.0
         self._draining = False
+        self.host: Host | None = None  # of a service with workflows
         self.running = 0  # deliveries that the executor has
 
     def look(self) -> None:
@@ -64,7 +66,10 @@ class Handover:
 
     def ended(self, now: float) -> list[Delivery]:
         """What the executor gives back."""
-        returned = self._parts.bundling.taken_apart(self._parts.executor.ended())
+        ended = self._parts.executor.ended()
+        if self.host is not None and ended:
+            ended = self.host.take_ended(ended, now)
+        returned = self._parts.bundling.taken_apart(ended)
         if not returned:
             return returned
         self.running -= len(returned)
@@ -111,7 +116,10 @@ class Handover:
         for gate in self._told:
             gate.started(delivery, now)
         delivery.begin(now)
-        start.append(delivery)
+        if self.host is not None and delivery.route.is_workflow:
+            self.host.start(delivery, now)
+        else:
+            start.append(delivery)
 
     def _holding(self, delivery: Delivery, now: float) -> Place | None:
         for gate in self._gates:

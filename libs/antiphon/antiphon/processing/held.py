@@ -1,4 +1,4 @@
-"""What waits for a time: deliveries for an attempt, records for their schema, entries of the state."""
+"""What waits for a time: deliveries for an attempt, records for their schema, entries of the state, workflows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,14 @@ class Due:
     key: bytes
 
 
-Item = Delivery | Unjudged | Due
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A time that an instance of a workflow waits for, by its key in `Slice.instances`."""
+
+    instance: bytes
+
+
+Item = Delivery | Unjudged | Due | Alarm
 
 
 class Held:
@@ -46,7 +53,7 @@ class Held:
     def add(self, slice_: Slice, item: Item, due: float) -> None:
         """Hold it until then (seconds since 1970)."""
         heapq.heappush(self._heap, (due, next(self._order), slice_, item))
-        self._in_memory += not isinstance(item, Due)
+        self._in_memory += not isinstance(item, Due | Alarm)
 
     def withdraw(self, numbers: Collection[int]) -> list[tuple[float, Delivery]]:
         """The deliveries of these slices, with their times; they are held no longer."""
@@ -61,14 +68,14 @@ class Held:
     def _keep(self, heap: list[tuple[float, int, Slice, Item]]) -> None:
         heapq.heapify(heap)
         self._heap = heap
-        self._in_memory = sum(not isinstance(held[3], Due) for held in heap)
+        self._in_memory = sum(not isinstance(held[3], Due | Alarm) for held in heap)
 
     def due(self, now: float) -> list[tuple[Slice, Item]]:
         """Everything whose time has come."""
         found = []
         while self._heap and self._heap[0][0] <= now:
             _, _, slice_, item = heapq.heappop(self._heap)
-            self._in_memory -= not isinstance(item, Due)
+            self._in_memory -= not isinstance(item, Due | Alarm)
             if slice_.phase is Phase.SERVING:
                 found.append((slice_, item))
         return found

@@ -17,12 +17,12 @@ from antiphon.clock import Clock
 from antiphon.codec import Codec
 from antiphon.envelope import Envelope
 from antiphon.executor import Executor, Work
-from antiphon.processing.committing import Suspicion
 from antiphon.processing.dead_letters import Cancelled
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.settlement import Settlement
 from antiphon.processing.slice import Slice
+from antiphon.processing.suspicion import Suspicion
 
 
 @dataclass(frozen=True, slots=True)

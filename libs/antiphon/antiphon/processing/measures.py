@@ -29,6 +29,10 @@ LABELS = {
     "messages_produced": ("topic",),
     "positions_lost": ("topic",),
     "held_back": ("gate",),
+    "workflow_turns": ("workflow",),
+    "workflow_inputs_late": ("kind",),
+    "workflows_ended": ("workflow", "outcome"),
+    "workflows_parked": ("reason",),
 }
 
 
@@ -78,6 +82,8 @@ class Measures:
         metrics.gauge("antiphon_state_entries", service=service).set(entries)
         waiting = sum(len(slice_.waiting) for slice_ in owned)
         metrics.gauge("antiphon_waiting_in_state", service=service).set(waiting)
+        instances = sum(len(slice_.instances) for slice_ in owned)
+        metrics.gauge("antiphon_workflow_instances", service=service).set(instances)
         parked = sum(len(slice_.parked) for slice_ in owned)
         metrics.gauge("antiphon_parked_keys", service=service).set(parked)
         for phase in (Phase.RESTORING, Phase.STARTING, Phase.SERVING):

@@ -10,6 +10,7 @@ from antiphon.codec import Codec
 from antiphon.executor import Executor
 from antiphon.metrics import Metrics
 from antiphon.processing.commit import CommitLimits
+from antiphon.processing.host import MakeHost
 from antiphon.processing.ledger import LedgerWindow
 from antiphon.processing.outbound import Limits
 from antiphon.processing.waits import WaitLimits
@@ -46,3 +47,4 @@ class WorkerParts:
     clock: Clock
     executor: Executor
     metrics: Metrics
+    host: MakeHost | None = None  # for services with workflows

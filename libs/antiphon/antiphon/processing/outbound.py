@@ -31,7 +31,7 @@ class Outbound:
         self.source = f"service/{service}"
         self.limit = limits.message_bytes
         self.limits = limits
-        self._kinds: dict[type[Message], tuple[str, str | None, str]] = {}  # topic, key field, type name
+        self._kinds: dict[type[Message], tuple[str, str]] = {}  # topic, type name
 
     def encode(self, message: Message) -> bytes:
         """The bytes (MessageTooLarge if there are too many)."""
@@ -47,14 +47,20 @@ class Outbound:
         kind = type(message)
         known = self._kinds.get(kind)
         if known is None:
-            known = self._kinds[kind] = (self._topic(message), kind.key_field, kind.type_name())
-        topic, key_field, type_name = known
-        key = origin.correlation_id if key_field is None else str(getattr(message, key_field))
+            known = self._kinds[kind] = (self._topic(message), kind.type_name())
+        topic, type_name = known
+        key = self.key(message, origin)
         found = headers(self.source, type_name, message_id, when, origin)
         if priority != "normal" and isinstance(message, Command):
             topic = self.names.of_command(type(message), priority)
             found.append(("ce_priority", priority.encode()))
-        return Outgoing(topic, -1, key.encode(), self.encode(message), found)
+        return Outgoing(topic, -1, key, self.encode(message), found)
+
+    @staticmethod
+    def key(message: Event | Command[Any], origin: Origin) -> bytes:
+        """What keeps its order, and chooses its partition."""
+        field = message.key_field
+        return (origin.correlation_id if field is None else str(getattr(message, field))).encode()
 
     def _topic(self, message: Event | Command[Any]) -> str:
         if isinstance(message, Event):

@@ -97,8 +97,7 @@ class Slices:
         """The contiguous offset of every source that is read."""
         return {
             Partition(topic, slice_.number): slice_.sources[topic].contiguous
-            for slice_ in self.owned.values()
-            if slice_.phase is Phase.SERVING
+            for slice_ in self.serving()
             for topic in self._read(slice_)
         }
 

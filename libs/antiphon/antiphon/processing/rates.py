@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 
-from antiphon.app import Handler
+from antiphon.handler import Handler
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.gate import Gate
 from antiphon.rate import Rate

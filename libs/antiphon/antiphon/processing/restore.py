@@ -6,14 +6,15 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from antiphon.app import App, Start
+from antiphon.app import App
 from antiphon.broker import Admin, Partition, Record
 from antiphon.catalogue import Installation
 from antiphon.errors import ConfigurationError
 from antiphon.executor import Intake
+from antiphon.handler import Start
 from antiphon.messages import Lane
 from antiphon.processing import ledger
-from antiphon.processing.asking import Steps, ask
+from antiphon.processing.asking import Steps, ask, ended
 from antiphon.processing.cancels import FollowedCancels
 from antiphon.processing.offsets import SourceOffsets
 from antiphon.processing.slice import Slice
@@ -73,11 +74,7 @@ class Restore:
 
     def step(self) -> bool:
         """True when the slice knows its state and its positions."""
-        try:
-            next(self._steps)
-        except StopIteration:
-            return True
-        return False
+        return ended(self._steps)
 
     def feed(self, record: Record) -> None:
         """A record of the slice's state partition."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from antiphon.processing.expiry import Expiries
 from antiphon.processing.key_queues import KeyQueues
@@ -47,6 +47,7 @@ class Slice:
         self.waiting: dict[bytes, bytes | Delivery] = {}
         self.parked = ParkedKeys()
         self.expiries = Expiries()
+        self.instances: dict[bytes, Any] = {}  # of workflows, by the id of the command that began each; the host's own
         self.in_flight = 0  # deliveries admitted and not settled
         self.deliveries: dict[bytes, Delivery] = {}  # the first of each id among them
         self.effects: dict[bytes, set[bytes]] = {}  # of messages that are not settled: the keys of their entries
@@ -57,8 +58,8 @@ class Slice:
         self.changed: dict[bytes, bytes | None] = {}  # entries that the next batch writes
 
     def knows(self, id_: bytes, generation: int) -> bool:
-        """Whether this message, or this redrive of it, has been settled or waits in the state."""
-        return id_ in self.waiting or self.ledger.settled(id_, generation)
+        """Whether this message, or this redrive of it, has been settled, waits in the state or began an instance."""
+        return id_ in self.waiting or id_ in self.instances or self.ledger.settled(id_, generation)
 
     def admit(self, delivery: Delivery) -> None:
         """It takes a place in flight, until it leaves."""

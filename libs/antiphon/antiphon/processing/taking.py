@@ -101,7 +101,7 @@ class Taking:
     def _places(self) -> list[int]:
         """How many places each lane has taken."""
         settled = Counter(topic for inputs in self._parts.settled() for topic in map(itemgetter(0), inputs))
-        serving = [slice_ for slice_ in self._parts.slices.owned.values() if slice_.phase is Phase.SERVING]
+        serving = self._parts.slices.serving()
         return [
             sum(settled[topic] + sum(slice_.sources[topic].unfinished for slice_ in serving) for topic in lane.topics)
             for lane in self._lanes

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from antiphon.broker import Headers
+from antiphon.broker import Headers, Outgoing
 from antiphon.envelope import Envelope
 from antiphon.processing.agenda import (
     AGENDA,
@@ -22,13 +22,13 @@ from antiphon.processing.agenda import (
     write_waiting,
 )
 from antiphon.processing.batch import Input
-from antiphon.processing.committing import Suspicion
 from antiphon.processing.dead_letters import GivenUp, OutputRefused
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.held import Due, Held
 from antiphon.processing.ledger import entry
 from antiphon.processing.parking import PARKED, Parked, Place, read_parked
 from antiphon.processing.slice import Slice
+from antiphon.processing.suspicion import Suspicion
 from antiphon.processing.telling import Telling
 from antiphon.retry import IN_MEMORY
 
@@ -80,11 +80,15 @@ class Waits:
         for key, value in delivery.changes.items():
             slice_.keep(key, value)
         for due, output in delivery.later:
-            waiting = scheduled(output, due)
-            key = scheduled_key(Envelope(waiting.record).id)
-            slice_.keep(key, write_waiting(waiting))
-            self.held.add(slice_, Due(key), due)
+            self.send_later(slice_, due, output)
         delivery.outputs, delivery.later, delivery.changes = [], (), {}
+
+    def send_later(self, slice_: Slice, due: float, output: Outgoing) -> None:
+        """It leaves at this time."""
+        waiting = scheduled(output, due)
+        key = scheduled_key(Envelope(waiting.record).id)
+        slice_.keep(key, write_waiting(waiting))
+        self.held.add(slice_, Due(key), due)
 
     def due(self, slice_: Slice, key: bytes, now: float) -> Waiting | None:
         """The message of this entry, if it is to go on now; what is only to be sent is sent."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from math import inf
 
 from antiphon.app import App
@@ -18,7 +18,7 @@ from antiphon.errors import BrokerError, ConfigurationError, OffsetOutOfRange
 from antiphon.executor import Intake
 from antiphon.processing.admission import Admission, routes
 from antiphon.processing.announced import announcements
-from antiphon.processing.batch import Commit, Input, Outcome, tell
+from antiphon.processing.batch import Commit
 from antiphon.processing.breakers import Breakers
 from antiphon.processing.bundle import Bundle
 from antiphon.processing.bundling import Bundling
@@ -28,7 +28,7 @@ from antiphon.processing.commit import (
     Surroundings,
     TransactionalCommitter,
 )
-from antiphon.processing.committing import Suspicion, close_batch
+from antiphon.processing.committing import Commits, CommitsParts
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.expiry import remove_expired
 from antiphon.processing.gate_queues import GateQueues
@@ -36,7 +36,8 @@ from antiphon.processing.group_offsets import GroupOffsets
 from antiphon.processing.handler_context import Desk
 from antiphon.processing.handover import Handover, HandoverParts
 from antiphon.processing.heartbeats import Condition, Heartbeats
-from antiphon.processing.held import Due, Unjudged
+from antiphon.processing.held import Alarm, Due, Unjudged
+from antiphon.processing.host import Host, HostParts
 from antiphon.processing.lag import Lag
 from antiphon.processing.lanes import rank, sources
 from antiphon.processing.measures import Measures
@@ -51,6 +52,7 @@ from antiphon.processing.restore import slice_topics
 from antiphon.processing.settlement import Settlement
 from antiphon.processing.sightings import Sightings
 from antiphon.processing.slice import Phase, Slice
+from antiphon.processing.suspicion import Suspicion
 from antiphon.processing.taking import Taking, TakingParts
 from antiphon.processing.telling import Identity
 
@@ -82,7 +84,6 @@ class Worker:
             parts.codec, outbound, self._transactional, self._sightings.progressed, self._settlement.once, ranks
         )
         self._admission = Admission(routes(app), desk, self._settlement, self._suspicion, installation.partitions)
-        self._committer = self._make_committer()
         self._measures = Measures(parts.metrics, app.service)
         self._heartbeats = Heartbeats(app, identity, outbound, options.in_flight, parts.clock.now())
         self._admin = broker.admin()
@@ -100,22 +101,44 @@ class Worker:
         self._rates = Rates(handlers, lambda: len(self.serving) / installation.partitions, parts.clock.now())
         gates = [gate for gate in (self._pausing, self._breakers, self._rates) if gate.declared]
         self._handover = Handover(gates, handover)
+        self._host = self._admission.host = self._settlement.host = self._handover.host = self._make_host(outbound)
         intakes = SliceIntakes(self._restoring, self._sources, self._platform.cancels)
         self._slices = Slices(topics, self._admin, intakes, options.window)
         self._is_command_topic = names.is_command_topic
         self._overtaking = Overtaking(self._slices, self._admission, self._read, options.in_flight)
+        concerned = CommitsParts(
+            self._settlement, self._suspicion, self._slices, self._measures, self._again, self._committed
+        )
+        self._commits = Commits(self._make_committer, concerned, parts, options)
         self._taking = self._make_taking()
         self._lag = Lag(self._admin, parts.metrics)
-        self._committing: Commit | None = None
         self._ended: deque[Delivery] = deque()  # ended and not settled
         self._offsets = GroupOffsets(options, parts.clock.now(), shown_only=self._transactional)
-        self._next_prepare = parts.clock.now() + 1.0
-        self._draining = self._closing = False
+        self._draining = False
         self.failure: str | None = None  # why this worker cannot go on
         self.last_turn = parts.clock.now()
         self._sightings.send(announcements(parts.codec, [*app.messages, *PLATFORM], names.schemas))
-        executor.commit(self._committer.prepare)
         self._member = broker.member(MemberOptions(topics.group, topics.commands, self))
+
+    def _make_host(self, outbound: Outbound) -> Host | None:
+        app, parts = self._app, self._parts
+        if not app.workflows:
+            return None
+        if parts.host is None:
+            raise ConfigurationError([f"{app.service} has workflows: WorkerParts need a host, which runs them"])
+        around = HostParts(
+            app,
+            parts.clock,
+            parts.codec,
+            outbound,
+            self._settlement,
+            self._suspicion,
+            parts.executor,
+            self._admin,
+            self._sources.position,
+            self._topics.partitions,
+        )
+        return parts.host(around)
 
     def _make_taking(self) -> Taking:
         places = TakingParts(
@@ -124,7 +147,7 @@ class Worker:
             self._slices,
             self._admission,
             self._at_gates,
-            self._settled,
+            self._commits.inputs,
             self._start_over,
         )
         return Taking(places, self._options.in_flight, self._options.intake)
@@ -149,10 +172,12 @@ class Worker:
             self._member.poll(0)
         except BrokerError as error:
             log.warning("the group could not be reached: %s", error)
-        self._take_outcome()
+        self._commits.take_outcome()
         self._read_platform_topics()
         self._settle_ended(now)
         self._release_held(now)
+        if self._host is not None:
+            self._host.step(now)
         self._admit(now)
         self._handover.start(now, draining=self._draining, careful=self.careful)
         if not self._draining:
@@ -174,10 +199,10 @@ class Worker:
             self._follow_control()
             for slice_, message_id in platform.cancels.step():
                 self._admission.cancel(slice_, message_id, self.last_turn)
-            if self._committer.prepared and platform.control.caught_up:
+            if not self._commits.prepared:
+                self._commits.prepare_again(self.last_turn)
+            elif platform.control.caught_up:
                 self._slices.restore(self._started)
-            elif not self._committer.prepared:
-                self._prepare_again()
         except ConfigurationError as error:
             self.failure = str(error)
         except OffsetOutOfRange as lost:
@@ -195,12 +220,6 @@ class Worker:
             self._pausing.switch(control.present)
             self._handover.look()
 
-    def _prepare_again(self) -> None:
-        if self._committing is None and self.last_turn >= self._next_prepare:
-            self._next_prepare = self.last_turn + 1.0
-            if self._parts.executor.join_commits(0):
-                self._parts.executor.commit(self._committer.prepare)
-
     def _beat(self, now: float, *, stopped: bool = False) -> None:
         paused, breakers = self.paused, self.breakers
         if stopped or self._heartbeats.due(now, (paused, breakers)):
@@ -211,11 +230,13 @@ class Worker:
     def _pause(self, now: float) -> float:
         if self._settlement.ready or self._ended or (self._taking.more and self._admits):
             return 0.0
+        if self._host is not None and self._host.more:
+            return 0.0
         pause = 0.005 if self._slices.restoring else 0.1
         held = self._settlement.held.next_due
         due = min(inf if held is None else held, self._handover.next_look)
         pause = min(pause, max(0.0, due - now))
-        if self._settlement.batch and self._committing is None:
+        if self._settlement.batch and self._commits.under_way is None:
             pause = min(pause, self._linger)
         return pause
 
@@ -223,16 +244,18 @@ class Worker:
     def _linger(self) -> float:
         if self._settlement.batch.urgent:
             return 0.0
-        return min(self._options.linger, (self._handover.running - self._sightings.slow) * self._options.linger_each)
+        running = self._handover.running - self._sightings.slow + self._steps
+        return min(self._options.linger, running * self._options.linger_each)
+
+    @property
+    def _steps(self) -> int:
+        """Local steps of workflows that run."""
+        return 0 if self._host is None else self._host.running
 
     @property
     def careful(self) -> bool:
         """After a refused batch, records are admitted, settled and committed one at a time."""
         return bool(self._suspicion)
-
-    @property
-    def _idle(self) -> bool:
-        return self._committing is None and not self._settlement.batch
 
     def _settle_ended(self, now: float) -> None:
         ended = self._ended
@@ -240,7 +263,7 @@ class Worker:
         if not self.careful:
             while ended:
                 self._settlement.ended(ended.popleft(), now)
-        elif ended and self._idle:
+        elif ended and self._commits.idle:
             self._settlement.ended(ended.popleft(), now)
 
     def _release_held(self, now: float) -> None:
@@ -249,9 +272,11 @@ class Worker:
         for slice_, item in self._settlement.held.due(now):
             if isinstance(item, Unjudged):
                 self._settlement.ready += self._admission.again(slice_, item.record, now, item.since)
+            elif isinstance(item, Alarm) and self._host is not None:
+                self._host.due(slice_, item.instance, now)
             elif isinstance(item, Due):
                 self._settlement.ready += self._admission.resume(slice_, item.key, now)
-            else:
+            elif isinstance(item, Delivery):
                 self._settlement.ready.append(item)
 
     @property
@@ -264,68 +289,25 @@ class Worker:
         self._taking.fill()
         if not self.careful:
             self._settlement.ready += self._taking.admit(now)
-        elif self._idle and not self._ended:
+        elif self._commits.idle and not self._ended:
             self._settlement.ready += self._taking.admit_one(now)
-
-    def _settled(self) -> list[Sequence[Input]]:
-        """The inputs of the batches that are not committed yet."""
-        return [self._settlement.batch.inputs, self._committing.inputs if self._committing is not None else ()]
 
     def _start_over(self, number: int) -> None:
         """Restore this slice, if it is ours still, after what has been settled of it is committed or given up."""
-        self._end_commit(self._options.revoke_budget)
-        doubtful = self._settlement.take_batch().drop()
-        ours = [other for other, slice_ in doubtful.items() if self._slices.owned.get(other) is slice_]
-        self._again({number, *ours} & self._slices.owned.keys())
+        self._commits.end()
+        self._again({number, *self._commits.drop_batch()} & self._slices.owned.keys())
 
     # -- commits -------------------------------------------------------------------------------------------------
 
     def _close_batch(self, now: float, *, at_once: bool = False) -> None:
         batch, options = self._settlement.batch, self._options
-        if not batch or self._committing is not None:
+        if not batch or self._commits.under_way is not None:
             return
         full = at_once or self.careful or len(batch.inputs) >= options.batch
-        if not full and now - batch.opened < self._linger:
-            return
-        commit = close_batch(self._settlement.take_batch(), self._topics, self._member, now)
-        self._committing = commit
-        committer = self._committer
-        committer.send(commit)
-        self._parts.executor.commit(lambda: committer.run(commit))
-
-    def _take_outcome(self) -> None:
-        commit = self._committing
-        if commit is None:
-            return
-        if commit.outcome is None and self._parts.clock.now() - commit.alive >= self._options.commit.stuck:
-            self._give_up(commit)
-        outcome = commit.outcome
-        if outcome is None:
-            return
-        self._committing = None
-        self._measures.commit_ended(commit)
-        tell(commit.told, committed=outcome is Outcome.COMMITTED)
-        if outcome is Outcome.COMMITTED:
-            self._committed(commit)
-            return
-        log.warning("%d records were not committed (%s): %s", len(commit.inputs), outcome.value, commit.reason)
-        if outcome is Outcome.REFUSED:
-            self._suspicion.refused(commit.inputs)
-        doubtful = commit.slices | self._settlement.take_batch().drop()
-        self._again([number for number, slice_ in doubtful.items() if self._slices.owned.get(number) is slice_])
-
-    def _give_up(self, commit: Commit) -> None:
-        """Its call into the client library does not return: leave thread and producer behind. A new producer of the
-        same id fences the old one, so that whatever it still does is not seen."""
-        commit.abandoned = True
-        self._parts.executor.abandon_commits()
-        self._committer = self._make_committer()
-        self._parts.executor.commit(self._committer.prepare)
-        commit.reason, commit.outcome = "the client library did not return", Outcome.UNKNOWN
+        if full or now - batch.opened >= self._linger:
+            self._commits.begin(self._topics, self._member, now)
 
     def _committed(self, commit: Commit) -> None:
-        if self._suspicion or self._suspicion.condemned:
-            self._suspicion.committed(commit.inputs)
         starting = [slice_ for slice_ in commit.slices.values() if slice_.phase is Phase.STARTING]
         if not self._transactional:
             self._offsets.owe(commit.offsets)
@@ -335,6 +317,8 @@ class Worker:
         for slice_ in starting:
             self._slices.serve(slice_)
             self._settlement.awaken(slice_)
+            if self._host is not None:
+                self._host.awaken(slice_, self.last_turn)
             for message_id in list(slice_.cancelled):
                 self._admission.cancel(slice_, message_id, self.last_turn)
             self._measures.restored(self._parts.clock.now() - slice_.since)
@@ -351,6 +335,8 @@ class Worker:
         self._taking.forget(gone)
         self._settlement.held.forget()
         self._offsets.forget(gone)
+        if self._host is not None:
+            self._host.forget(gone)
 
     def _started(self, slice_: Slice, lost: list[str]) -> None:
         for topic in lost:
@@ -367,37 +353,24 @@ class Worker:
 
     def revoked(self, partitions: Collection[int]) -> None:
         self._measures.rebalanced("revoked")
-        self._end_commit(self._options.revoke_budget)
+        self._commits.end()
         self._settlement.hand_on(set(partitions), self.last_turn)
         self._handover.hand_on(set(partitions), self.last_turn)
         owned = self._slices.owned
         self._settlement.crashes.end([owned[number] for number in partitions if number in owned], self.last_turn)
         self._close_batch(self.last_turn, at_once=True)
-        self._end_commit(self._options.revoke_budget)
+        self._commits.end()
         if not self._transactional:
             self._offsets.commit(self._member, self._slices, self.last_turn, at_once=True)
         self._forget(partitions)
 
     def lost(self, partitions: Collection[int]) -> None:
         self._measures.rebalanced("lost")
-        if self._committing is not None:
-            self._committing.abandoned = True
-        self._end_commit(self._options.revoke_budget)
-        doubtful = self._settlement.take_batch().drop()  # it may hold what is no longer ours, and cannot be sorted out
+        self._commits.abandon()
+        self._commits.end()
+        doubtful = self._commits.drop_batch()  # it may hold what is no longer ours, and cannot be sorted out
         self._forget(partitions)
-        self._again([number for number, slice_ in doubtful.items() if self._slices.owned.get(number) is slice_])
-
-    def _end_commit(self, budget: float) -> None:
-        """Return only when no transaction is under way: decided, or given up at the end of the budget."""
-        if self._committing is None:
-            return
-        if not self._parts.executor.join_commits(budget):
-            self._committing.abandoned = True
-            limits = self._options.commit
-            patience = 0.0 if self._closing else limits.whole + limits.stuck
-            if not self._parts.executor.join_commits(patience) and self._committing.outcome is None:
-                self._give_up(self._committing)
-        self._take_outcome()
+        self._again(self._slices.owned.keys() & doubtful)
 
     def _forget(self, partitions: Collection[int]) -> None:
         log.info("slices %s are no longer ours", sorted(partitions))
@@ -415,7 +388,7 @@ class Worker:
     @property
     def drained(self) -> bool:
         """No handler runs and nothing is to be committed."""
-        return self._idle and self._handover.idle and not self._ended
+        return self._commits.idle and self._handover.idle and not self._ended and not self._steps
 
     @property
     def settled(self) -> dict[Partition, int] | None:
@@ -430,7 +403,7 @@ class Worker:
     @property
     def serving(self) -> frozenset[int]:
         """The numbers of the slices that are served."""
-        return frozenset(n for n, slice_ in self._slices.owned.items() if slice_.phase is Phase.SERVING)
+        return frozenset(slice_.number for slice_ in self._slices.serving())
 
     @property
     def paused(self) -> list[str]:
@@ -469,7 +442,7 @@ class Worker:
 
     def close(self, timeout: float) -> bool:
         """Commit what is settled, leave the group, let go of everything; False if a handler's thread is stuck."""
-        self._closing = True
+        self._commits.closing = True
         try:
             self._member.close()
         except BrokerError as error:
@@ -479,6 +452,6 @@ class Worker:
             read.close()
         self._beat(self._parts.clock.now(), stopped=True)
         self._sightings.close()
-        self._committer.close()
+        self._commits.close()
         self._admin.close()
         return ended

@@ -11,21 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from antiphon.status.projection import Arrival, Buried, CancelWanted, Closed, Fact, SentBack, Settled, Started
-from antiphon.store import HistoryEntry, Place
+from antiphon.store import HistoryEntry, HistoryKind, Place
 
-HistoryEvent = Literal[
-    "submitted",
-    "resubmitted",
-    "forwarded",
-    "started",
-    "cancel_requested",
-    "dead_lettered",
-    "settled",
-    "redriving",
-    "discarding",
-    "redriven",
-    "discarded",
-]
+HistoryEvent = Literal[HistoryKind, "resubmitted"]
 # of what one moment has brought about
 _RANKS = {
     "submitted": 0,

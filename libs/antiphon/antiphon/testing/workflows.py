@@ -18,10 +18,11 @@ from inspect import iscoroutine
 from itertools import count
 from typing import Any
 
-from antiphon.app import App, Workflow
+from antiphon.app import App
 from antiphon.codecs.avro import AvroCodec
 from antiphon.durations import Duration, seconds
 from antiphon.errors import AntiphonError, CommandFailed
+from antiphon.handler import Workflow
 from antiphon.messages import Answer, Command, Event
 from antiphon.testing.portraits import portrait
 from antiphon.testing.watchdog import watched

@@ -11,7 +11,7 @@ from antiphon.catalogue import Installation
 from antiphon.clock import Clock
 from antiphon.codec import Codec
 from antiphon.metrics import NoMetrics
-from antiphon.processing.slice import Phase, Slice
+from antiphon.processing.slice import Slice
 from antiphon.processing.worker import Worker, WorkerOptions, WorkerParts
 from antiphon.testing.simulation.executor import SimulatedExecutor
 from antiphon.testing.simulation.faulty_broker import FaultyBroker, FaultyMember
@@ -149,9 +149,9 @@ class Replica(Actor):
     def served(self) -> list[Slice]:
         """The slices whose memory has to be what the log says: served, with nothing on its way."""
         worker = self.worker
-        if worker is None or self.frozen or worker._committing is not None or worker._settlement.batch:
+        if worker is None or self.frozen or not worker._commits.idle:
             return []
-        return [slice_ for slice_ in worker._slices.owned.values() if slice_.phase is Phase.SERVING]
+        return worker._slices.serving()
 
     def owns(self, number: int) -> bool:
         """Whether the slice is its own, as the group has it."""

@@ -1,0 +1,95 @@
+"""Instances that stand still, and what people tell them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from antiphon import Event
+from antiphon.instances import PARKED_INSTANCE, ResetRequested, ResumeRequested, TerminateRequested
+from antiphon.lifecycle import Refused
+from tests.hosting.test_time import told
+from tests.hosting.trade import Book, Booked, Trade, TradeWorld
+
+
+def order(world: TradeWorld, instance: str, kind: type[Event], **fields: Any) -> None:
+    """Send it to the instance."""
+    world.send(told(world, instance, kind.model_validate({"requested_at": world.clock.now(), **fields})))
+
+
+def parked(world: TradeWorld) -> bool:
+    """Whether an instance is."""
+    state = {record.key: record.value for record in world.read(world.names.state("trips"))}
+    return any(key is not None and key.startswith(PARKED_INSTANCE) and value for key, value in state.items())
+
+
+def with_other_code(trade: Trade) -> tuple[TradeWorld, str]:
+    """An instance that has reserved and charged, whose next owner has code that decides otherwise."""
+    world = TradeWorld(trade)
+    id_ = world.ask(Book(trip="to the sea"))
+    payments = world.workers.pop(1)
+    world.until(lambda: trade.reserved == ["to the sea"], "the seat is reserved")
+    world.turn(10)
+    trade.deciding = "other"
+    world.workers.pop().close(1.0)
+    world.workers.append(payments)
+    world.worker(trade.trips)
+    world.until(lambda: parked(world), "it is parked")
+    return world, id_
+
+
+def test_other_code_parks_the_instance_and_nothing_else() -> None:
+    trade = Trade()
+    world, _ = with_other_code(trade)
+    world.ask(Book(trip="to the hills"), token="another")
+    world.until(lambda: bool(world.answers("another")), "another one is answered")
+    assert world.answers("another") == [Booked(seat=2, paid=100)]
+    assert not world.answers()
+    assert trade.charged == ["to the sea", "to the hills"]
+
+
+def test_a_parked_instance_is_resumed_with_mended_code_and_what_came_meanwhile() -> None:
+    trade = Trade()
+    world, id_ = with_other_code(trade)
+    order(world, id_, ResumeRequested)
+    world.turn(40)
+    assert parked(world), "the code is as it was"
+    trade.deciding = "first"
+    order(world, id_, ResumeRequested)
+    world.until(lambda: bool(world.answers()), "an answer")
+    assert world.answers() == [Booked(seat=1, paid=100)]
+    assert trade.charged == ["to the sea"]
+    assert not parked(world)
+
+
+def test_a_parked_instance_survives_its_owner() -> None:
+    trade = Trade()
+    world, id_ = with_other_code(trade)
+    trade.deciding = "first"
+    world.workers.pop().close(1.0)
+    world.worker(trade.trips)
+    world.turn(100)
+    assert not world.answers(), "it stands still until somebody says otherwise"
+    order(world, id_, ResumeRequested)
+    world.until(lambda: bool(world.answers()), "an answer")
+
+
+def test_a_reset_begins_a_run_that_asks_again_what_it_waits_for() -> None:
+    trade = Trade()
+    world, id_ = with_other_code(trade)
+    order(world, id_, ResetRequested, turn=1, by="Ada")
+    world.until(lambda: bool(world.answers()), "an answer")
+    assert world.answers() == [Booked(seat=2, paid=100)]
+    assert trade.reserved == ["to the sea", "to the sea"]
+    assert [end.status for end in world.ends()] == ["completed"]
+
+
+def test_a_terminated_instance_ends_without_its_code() -> None:
+    trade = Trade()
+    world, id_ = with_other_code(trade)
+    order(world, id_, TerminateRequested, by="Ada", reason="enough")
+    world.until(lambda: bool(world.answers()), "an answer")
+    [refused] = world.answers()
+    assert isinstance(refused, Refused)
+    assert (refused.failure.code, refused.failure.message) == ("terminated", "terminated by Ada: enough")
+    assert not trade.released, "no code of it has run"
+    assert not parked(world)
