@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import datetime
 from itertools import pairwise
+from typing import Any
 
 from antiphon import App, Command, Context, Event, Reply, WorkflowContext
 from tests.bench.peers.plan import COMMAND
@@ -119,7 +120,7 @@ async def run_steps(command: RunSteps, ctx: WorkflowContext) -> Ended:
     """Local."""
     marks = [ctx.now()]
     for _ in range(command.steps):
-        found: object = await ctx.run("look", _look)
+        await ctx.run("look", _look)
         marks.append(ctx.now())
     return _ended(marks, command.timed)
 
@@ -150,7 +151,7 @@ async def tick(command: Tick, ctx: WorkflowContext) -> Ended:
     return Ended()
 
 
-async def _look() -> object:
+async def _look() -> Any:
     return FOUND
 
 
