@@ -18,7 +18,7 @@ from tests.bench.workflows.figures import RunFailed
 from tests.postgres import own_database, shared_postgres
 from tests.waiting import until
 
-PEERS = Path("build/peers").resolve()  # where `make peers` puts them
+PEERS = Path(__file__).parents[3] / "build/peers"  # where `make peers` puts them
 PLATFORM = f"{sys.platform}-{'arm64' if platform.machine() in ('arm64', 'aarch64') else 'x64'}"
 RESTATE_SERVER = PEERS / f"restate/node_modules/@restatedev/restate-server-{PLATFORM}/bin/restate-server"
 TEMPORAL_SERVER = PEERS / "temporal/server/temporal"
