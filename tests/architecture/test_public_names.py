@@ -24,6 +24,7 @@ PUBLIC = {
     "Dependency",
     "DependencyDown",
     "Duration",
+    "Escalation",
     "Event",
     "Failed",
     "Handlers",

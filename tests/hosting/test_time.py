@@ -12,7 +12,7 @@ from antiphon.broker import Outgoing
 from antiphon.instances import INSTANCE
 from antiphon.lifecycle import CancelRequested, Refused
 from antiphon.processing.cancels import cancel_record
-from tests.hosting.trade import Book, Booked, Confirm, Confirmed, Trade, TradeWorld
+from tests.hosting.trade import Book, Booked, Confirm, Confirmed, Listen, Trade, TradeWorld
 
 
 def told(world: TradeWorld, instance: str, event: Event, **extra: str) -> Outgoing:
@@ -53,6 +53,15 @@ def test_a_signal_that_does_not_come_is_a_timeout() -> None:
     [refused] = world.answers()
     assert isinstance(refused, Refused)
     assert refused.failure.code == "timeout"
+
+
+def test_an_event_is_heard_by_the_instances_of_its_correlation_id() -> None:
+    world = TradeWorld(Trade(), partitions=4)
+    world.ask(Listen(trip="to the sea"), token="one")
+    world.ask(Listen(trip="home"), token="two")
+    world.until(lambda: bool(world.answers("one") and world.answers("two")), "both are answered")
+    assert world.answers("one") == [Booked(seat=10, paid=0)]
+    assert world.answers("two") == [Booked(seat=4, paid=0)]
 
 
 def away_for_an_hour(world: TradeWorld, trade: Trade) -> None:

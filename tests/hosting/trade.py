@@ -51,6 +51,18 @@ class Confirm(Command[Booked], service="trips"):
     trip: str
 
 
+class Heard(Event, family="confirmations"):
+    by: str
+
+
+class Listen(Command[Booked], service="trips"):
+    trip: str
+
+
+class Announce(Command, service="seats"):
+    by: str
+
+
 class Repeat(Command, service="trips"):
     left: int
 
@@ -103,6 +115,15 @@ class Trade:
             await ctx.sleep("10s")
             confirmed = await ctx.signal(Confirmed, timeout="30s")
             return Booked(seat=len(confirmed.by), paid=0)
+
+        @self.seats.command()
+        def announce(command: Announce, ctx: Context) -> None:
+            ctx.publish(Heard(by=command.by))
+
+        @self.trips.workflow(signals=[Heard])
+        async def listen(command: Listen, ctx: WorkflowContext) -> Booked:
+            ctx.send(Announce(by=command.trip))
+            return Booked(seat=len((await ctx.signal(Heard)).by), paid=0)
 
         @self.trips.workflow()
         async def repeat(command: Repeat, ctx: WorkflowContext) -> None:

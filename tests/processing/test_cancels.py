@@ -13,7 +13,8 @@ from antiphon.broker import Outgoing
 from antiphon.clocks.system import SystemClock
 from antiphon.envelope import Envelope, rfc3339
 from antiphon.executors.event_loop import LoopExecutor
-from antiphon.lifecycle import CancelRequested
+from antiphon.lifecycle import CancelRequested, DeadLetter
+from antiphon.processing.parking import PARKED
 from antiphon.processing.worker import Worker
 from antiphon.topics import partition_of
 from tests.processing.manual_executor import ManualExecutor
@@ -42,6 +43,7 @@ class Works:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.worked = 0
         self.fail = False
         self.executor = ManualExecutor()
         self.app = App("works")
@@ -59,9 +61,11 @@ class Works:
                 raise ValueError("not yet")
             self.seen.append(command.name)
 
-        @self.app.event()
+        @self.app.event(retry=Retry("1m"))
         def on_worked(event: Worked, ctx: Context) -> None:
-            return
+            self.worked += 1
+            if self.fail:
+                raise ValueError("not yet")
 
         self.world = World(self.app)
         self.start()
@@ -85,6 +89,12 @@ class Works:
     def ends(self) -> dict[str, str]:
         return {end.command_id: end.status for end in self.world.settled()}
 
+    @property
+    def parked(self) -> list[bytes]:
+        """The keys that are parked, as the state has it."""
+        found = {record.key: record.value for record in self.world.read(self.world.names.state("works"))}
+        return [key for key, value in found.items() if key and key.startswith(PARKED) and value is not None]
+
     def answers(self) -> list[str | None]:
         return [Envelope(record).type for record in self.world.read(self.world.names.replies)]
 
@@ -101,6 +111,13 @@ def cancel_record(world: World, message_id: str, name: str) -> Outgoing:
     headers = [("ce_type", CancelRequested.type_name().encode()), ("content-type", b"application/json")]
     partition = partition_of(name.encode(), world.installation.partitions)
     return Outgoing(world.names.cancels, partition, name.encode(), asked.model_dump_json().encode(), headers)
+
+
+def discarding(world: World, letter: DeadLetter) -> Outgoing:
+    """As the gateway closes a dead letter."""
+    headers = [(header.name, header.value) for header in letter.record_headers]
+    headers += [("ce_generation", b"1"), ("ce_discard", b"1")]
+    return Outgoing(world.names.commands("works"), letter.partition, letter.record_key, letter.record_value, headers)
 
 
 @pytest.fixture
@@ -175,6 +192,17 @@ def test_what_lies_in_the_log_when_the_service_is_away_never_starts(works: Works
     assert works.ends() == {first: "cancelled"}
 
 
+def test_an_event_that_waits_is_not_cancelled(works: Works) -> None:
+    works.fail = True
+    event = works.world.record(Worked(name="a"))
+    works.world.send(event)
+    works.world.turn(20)
+    works.cancel(dict(event.headers)["ce_id"].decode())
+    works.fail = False
+    works.world.turn(100, seconds=1.0)
+    assert works.worked == 2
+
+
 def test_what_has_ended_stays_as_it_ended(works: Works) -> None:
     first = works.send(Work(name="a", note="first"))
     works.world.turn(20)
@@ -194,6 +222,28 @@ def test_a_head_that_is_cancelled_lets_its_queue_go_on_and_so_does_one_in_the_qu
     works.world.turn(40)
     assert works.ends() == {head: "cancelled", queued: "cancelled"} | dict.fromkeys(others, "completed")
     assert works.seen == ["a"] * 3
+
+
+@pytest.mark.promise("S0-42")
+def test_what_cannot_be_handled_and_is_cancelled_in_a_queue_keeps_its_place_there(works: Works) -> None:
+    head = works.send(Line(name="a", bad=True))
+    works.world.turn(20)
+    before = works.send(Line(name="a"))
+    unanswerable = works.world.record(Line(name="a"), ce_replyto="nowhere/0")
+    works.world.send(unanswerable)
+    works.world.turn(5)
+    behind = works.send(Line(name="a"))
+    refused = dict(unanswerable.headers)["ce_id"].decode()
+    works.cancel(refused)
+    assert works.ends() == {}
+    works.cancel(head)
+    works.world.turn(40)
+    assert works.ends() == {head: "cancelled", before: "completed", refused: "dead_lettered"}
+    (letter,) = works.world.dead_letters()
+    works.world.send(discarding(works.world, letter))
+    works.world.turn(40)
+    assert works.ends()[behind] == "completed"
+    assert not works.parked
 
 
 def test_a_plain_handler_that_runs_goes_on_and_what_it_did_counts(works: Works) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from antiphon import App, Command, Context, Event, Permanent, Reply, Retry, State
 from antiphon.broker import Outgoing
+from antiphon.codecs.avro import AvroCodec
+from antiphon.envelope import rfc3339
 from antiphon.lifecycle import DeadLetter, DeadLetterClosed
 from antiphon.processing.waits import WaitLimits
 from tests.processing.manual_executor import ManualExecutor
@@ -25,6 +27,17 @@ class Pay(Command[Paid], service="bank", key="account", ordered=True):
 
 class Ask(Command[Paid], service="bank", key="account"):
     account: str
+
+
+def newer_pay() -> tuple[AvroCodec, Command[Any]]:
+    """`Pay` with a field more, as a newer release of some client has it."""
+
+    class Pay(Command[Paid], service="bank", key="account"):
+        account: str
+        amount: int
+        currency: str = ""
+
+    return AvroCodec(), Pay(account="a", amount=1)
 
 
 class Balance(State):
@@ -371,3 +384,94 @@ def test_what_is_refused_behind_a_running_one_does_not_hold_that_up_after_a_cras
     bank.start()
     assert bank.paid == [1]
     assert [letter.failure.code for letter in bank.world.dead_letters()] == ["bad-reply-address"]
+
+
+def test_a_redrive_that_is_refused_leaves_its_key_parked_for_the_new_dead_letter_alone() -> None:
+    bank = Bank()
+    bank.bad = {2: Permanent("no")}
+    bank.pay(2, 3)
+    (letter,) = bank.world.dead_letters()
+    bank.redrive(letter, ("ce_replyto", b"nowhere/0"))
+    assert bank.paid == []
+    (refused,) = [found for found in bank.world.dead_letters() if found.generation == 1]
+    assert (refused.handler, refused.failure.code) == (None, "bad-reply-address")
+    bank.redrive(refused, ("ce_discard", b"1"))
+    assert bank.paid == [3]
+
+
+def test_what_waits_in_memory_goes_on_when_the_queues_of_others_are_full() -> None:
+    bank = Bank(partitions=1, waits=WaitLimits(queued=2))
+    bank.bad = {1: Permanent("no"), 10: Permanent("nor this")}
+    bank.pay(1, 2, 3, account="b")
+    bank.pay(10, 11, 12, 13)
+    bank.bad = {}
+    bank.redrive(next(letter for letter in bank.world.dead_letters() if letter.record_key == b"a"))
+    assert bank.paid == [10, 11, 12, 13]
+
+
+def test_a_duplicate_behind_a_full_queue_runs_once() -> None:
+    bank = Bank(waits=WaitLimits(queued=1))
+    bank.bad = {1: Permanent("no")}
+    bank.pay(1, 2)
+    twice = bank.world.record(Pay(account="a", amount=3), ce_replyto="antiphon.replies/0", ce_replytoken="three")
+    bank.world.send(twice, twice)
+    bank.pay(4)
+    bank.bad = {}
+    bank.redrive(bank.world.dead_letters()[0])
+    assert bank.paid == [1, 2, 3, 4]
+    assert len(bank.world.read(bank.world.names.replies)) == 2, "each copy has asked"
+    (worker,) = bank.world.workers
+    assert sum(slice_.in_flight for slice_ in worker._slices.owned.values()) == 0
+
+
+@pytest.mark.parametrize("queued", [10, 1])
+def test_what_was_not_to_be_started_before_a_time_queues_when_that_comes(queued: int) -> None:
+    bank = Bank(waits=WaitLimits(queued=queued))
+    bank.bad = {1: Permanent("no"), 3: ValueError("not yet")}
+    later = rfc3339(bank.world.clock.now() + 5)
+    bank.world.send(bank.world.record(Pay(account="a", amount=3), ce_notbefore=later))
+    bank.pay(1, 2)
+    bank.world.turn(100, seconds=0.1)
+    bank.pay(4)
+    assert bank.paid == []
+    bank.bad = {}
+    bank.redrive(bank.world.dead_letters()[0])
+    bank.world.turn(100, seconds=1.0)
+    assert bank.paid == [1, 2, 3, 4]
+
+
+def test_a_duplicate_of_what_runs_is_not_scheduled_to_run_again() -> None:
+    bank = Bank()
+    bank.world.workers.clear()
+    executor = ManualExecutor()
+    bank.world.worker(bank.app, executor=executor)
+    bank.world.turn(400)
+    executor.hold_handlers = True
+    record = bank.world.record(Pay(account="a", amount=1))
+    bank.world.send(record)
+    bank.world.turn(10)
+    later = rfc3339(bank.world.clock.now() + 2).encode()
+    bank.world.send(record._replace(headers=[*record.headers, ("ce_notbefore", later)]))
+    bank.world.turn(10)
+    executor.release()
+    bank.world.turn(200)
+    assert bank.paid == [1]
+    assert len(bank.world.settled()) == 1
+
+
+@pytest.mark.promise("S0-42")
+def test_what_cannot_be_read_yet_keeps_its_place_at_the_next_owner() -> None:
+    bank = Bank(partitions=1)
+    codec, message = newer_pay()
+    bank.world.send(bank.world.record(Pay(account="a", amount=1))._replace(value=codec.encode(message)))
+    bank.pay(2)
+    assert bank.paid == []
+    for worker in bank.world.workers:
+        worker.close(1)
+    bank.start()
+    bank.pay(3)
+    assert bank.paid == []
+    (announcement,) = codec.announcements([type(message)])
+    bank.world.send(Outgoing(bank.world.names.schemas, 0, announcement.fingerprint, announcement.schema, []))
+    bank.world.turn(100, seconds=1.0)
+    assert bank.paid == [1, 2, 3]

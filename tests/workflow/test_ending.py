@@ -14,6 +14,8 @@ from antiphon import (
 )
 from antiphon.errors import WorkflowRaised
 from antiphon.testing.workflows import BEGIN, Rehearsal
+from antiphon.workflow.instance import Identity
+from antiphon.workflow.summary import summary
 from tests.workflow.messages import (
     AssessVehicle,
     BookVisit,
@@ -116,21 +118,38 @@ def test_what_was_done_is_undone_last_first_when_the_workflow_does_not_succeed(a
     assert rehearsal.outcome.uncompensated == ()
 
 
-def test_a_compensation_that_fails_is_told_and_the_others_still_run(app: App) -> None:
-    @app.workflow()
+@pytest.mark.parametrize("way", ["fails", "is cancelled", "takes too long", "would be tried again"])
+def test_a_compensation_that_fails_is_told_and_the_others_still_run(app: App, way: str) -> None:
+    @app.workflow(timeout="1h", retry=Retry("1s"))
     async def flow(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
         ctx.compensate(CancelVisit(vehicle_id="v1"))
         ctx.compensate(NoteVisit(vehicle_id="v1"))
-        raise Permanent("no parts")
+        if way == "fails":
+            raise Permanent("no parts")
+        if way == "would be tried again":
+            raise OSError("no reply")
+        await ctx.signal(CustomerAgreed)
+        return decided("agreed")
 
     rehearsal = Rehearsal(app)
     rehearsal.answer(NoteVisit, REFUSED)
     rehearsal.answer(CancelVisit, None)
-    with pytest.raises(CommandFailed, match="no parts"):
-        rehearsal.run(VEHICLE)
+    rehearsal.start(VEHICLE)
+    if way == "is cancelled":
+        rehearsal.cancel(after="1m")
+    with pytest.raises(CommandFailed) as found:
+        rehearsal.finish()
+    assert found.value.causes[0] == ("uncompensated", "NoteVisit: no room")
+    assert not found.value.retryable
     assert [type(command) for command in rehearsal.sent] == [NoteVisit, CancelVisit]
-    assert rehearsal.outcome is not None
-    assert [failure.message for failure in rehearsal.outcome.uncompensated] == ["NoteVisit: no room"]
+    (records,) = rehearsal.histories  # it is not tried again
+    shown = summary(Identity("rehearsed"), records)
+    assert shown is not None
+    assert shown.end is not None
+    assert (shown.end.kind, [failure.message for failure in shown.end.uncompensated]) == (
+        "failed",
+        ["NoteVisit: no room"],
+    )
 
 
 def test_a_workflow_that_succeeds_undoes_nothing(app: App) -> None:

@@ -16,13 +16,19 @@ from antiphon.workflow import turns
 from antiphon.workflow.history import (
     FORMAT,
     SHOWN,
+    Asked,
+    Clear,
     DecisionKind,
+    Failed,
+    Shown,
     decision,
     kept_bytes,
     read,
     read_decisions,
     read_kept,
+    shown_bytes,
     stem,
+    time_bytes,
     write,
 )
 from antiphon.workflow.kernel import rebuild
@@ -160,7 +166,11 @@ def test_every_record_is_read_as_it_was_written(
 ) -> None:
     body = b"".join(decision(stem(kind, name), digest) for kind, name, digest in made)
     kept = kept_bytes([b"1", b'"x"'], {"change": 2})
-    found = read(write(5, 3, told, 7, body, kept, (due, waiting, len(waiting))))
+    times = b"".join(time_bytes(number, number / 8) for number in waiting)
+    shown = Shown((Asked(9, "Go on?", "a.B", {"c": [1]}, None),), Failed("again", CANCELLED, (CANCELLED,), 2.5))
+    found = read(write(5, 3, told, 7, body, kept, Clear(due, waiting, len(waiting), times, shown_bytes(shown))))
+    assert found.dues() == {number: number / 8 for number in waiting}
+    assert found.told() == shown
     assert (found.turn, found.version, found.input, found.due) == (5, 3, told, due)
     assert [(one.kind, one.name, one.digest) for one in found.decided()] == made
     assert [one.number for one in found.decided()] == list(range(7, 7 + len(made)))

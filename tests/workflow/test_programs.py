@@ -14,7 +14,9 @@ from antiphon.errors import NonDeterminism
 from antiphon.messages import Command
 from antiphon.testing.workflows import BEGIN, Rehearsal
 from antiphon.workflow.history import read
+from antiphon.workflow.instance import Instance
 from antiphon.workflow.kernel import rebuild
+from antiphon.workflow.summary import RunSummary, summarized
 from antiphon.workflow.turns import InputKind
 from tests.workflow.messages import (
     AssessVehicle,
@@ -35,7 +37,20 @@ PROGRAMS = settings(
 
 
 class Answering(Rehearsal):
-    """Answers each call after the delay that its command names."""
+    """Answers each call after the delay that its command names; what people are shown is what each turn left."""
+
+    shown: RunSummary | None = None
+
+    def _replace(self, live: Instance) -> None:
+        super()._replace(live)
+        self.shown = shown = summarized(
+            None if live.turn == 1 else self.shown, self._identity, read(self.histories[-1][-1])
+        )
+        rebuilt = self._running()
+        assert [wait.number for wait in shown.waits] == sorted(rebuilt.waiting)
+        assert {wait.number: wait.due for wait in shown.waits if wait.due is not None} == rebuilt.dues
+        assert (shown.turns, shown.status, shown.updated) == (rebuilt.turn, rebuilt.status, rebuilt.now)
+        assert (shown.end is None) == (rebuilt.outcome is None)
 
     def _answer(self, request: Any) -> None:
         self.sent.append(request.command)

@@ -23,6 +23,7 @@ from antiphon.errors import (
     WorkflowError,
     WorkflowTimeout,
 )
+from antiphon.escalation import Escalation
 from antiphon.lifecycle import CommandHasFailed
 from antiphon.messages import Command, Event, Message, Reply, Service
 from antiphon.rate import Rate
@@ -61,6 +62,7 @@ __all__ = [
     "Dependency",
     "DependencyDown",
     "Duration",
+    "Escalation",
     "Event",
     "Failed",
     "Handlers",

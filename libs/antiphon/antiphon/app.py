@@ -16,7 +16,8 @@ from antiphon.dependency import Dependency
 from antiphon.discovery import found_in
 from antiphon.durations import Duration, seconds
 from antiphon.errors import ConfigurationError
-from antiphon.handler import NEWEST_VERSION, Handler, Start, Workflow
+from antiphon.escalation import Escalation
+from antiphon.handler import NEWEST_VERSION, Handler, Hearing, Start, Workflow, hearing
 from antiphon.messages import Answer, Command, Event, Lane, Message
 from antiphon.middleware import MiddlewareT, around, passed_by
 from antiphon.rate import Rate
@@ -131,18 +132,28 @@ class Handlers:
         return register
 
     def workflow(
-        self, *, version: int = 1, retry: Retry = Retry(), timeout: Duration | None = None
+        self,
+        *,
+        version: int = 1,
+        retry: Retry = Retry(),
+        timeout: Duration | None = None,
+        escalate: Escalation | None = None,
+        signals: Sequence[type[Event]] = (),
     ) -> Callable[[WorkflowFunction[CommandT, WorkflowT]], WorkflowFunction[CommandT, WorkflowT]]:
         """Register a version of the workflow of a command, an `async def`; new instances begin with the newest one.
 
         A run that ends by an error which `retry` names is undone (its compensations) and begun again. `timeout` is for
-        the whole run.
+        the whole run, `escalate` for every call that says nothing else. Of `signals` that anybody publishes, each
+        instance hears those with its correlation id, beside what is sent to it alone.
         """
 
         def register(fn: WorkflowFunction[CommandT, WorkflowT]) -> WorkflowFunction[CommandT, WorkflowT]:
             self._still_open(fn)
             limit = inf if timeout is None else seconds(timeout)
-            self.workflows.append(Workflow(fn, Command, retry, limit, version=version))
+            workflow = Workflow(fn, Command, retry, limit, version=version, escalate=escalate, signals=tuple(signals))
+            self.workflows.append(workflow)
+            heard = {handler.event for handler in self.events if isinstance(handler, Hearing)}
+            self.events += [hearing(event) for event in signals if event not in heard]
             return fn
 
         return register
@@ -185,7 +196,7 @@ class Handlers:
     def unguarded(self) -> list[str]:
         """Handlers that no middleware would be around, though there is some: one line each."""
         handlers = [*self.commands, *self.events, *self.workflows]
-        bare = [handler for handler in handlers if not handler.layered and self.layers]
+        bare = [one for one in handlers if self.layers and not one.layered and not isinstance(one, Hearing)]
         return passed_by((handler.fn for handler in handlers if handler.layered), self.layers) + [
             f"{handler.name} {handler.apart}, so no middleware is around it: "
             "register the handlers that want some with `Handlers` of their own"
@@ -328,11 +339,22 @@ class App(Handlers):
         wrong = [] if workflow.asynchronous else [f"{workflow.name} is a workflow, so it must be an `async def`"]
         if not 1 <= workflow.version <= NEWEST_VERSION:
             wrong.append(f"{workflow.name} has version {workflow.version}; versions go from 1 to {NEWEST_VERSION}")
+        if workflow.escalate is not None and isinstance(workflow.escalate.backup, type):
+            wrong.append(
+                f"{workflow.name} names {workflow.escalate.backup.__name__} as the backup of all its calls: name it "
+                "beside the call that it stands in for, or give a function of the command"
+            )
         first = next(o for o in self.workflows if o.message is message and o.version == workflow.version)
         if first is not workflow:
             wrong.append(
                 f"{message.__name__} has two workflows of version {workflow.version}, {first.name} and "
                 f"{workflow.name}; give the newer one the next version"
+            )
+        keyed = [kind.__name__ for kind in (message, *workflow.signals) if kind.key_field is not None]
+        if workflow.signals and keyed:
+            wrong.append(
+                f"{workflow.name} hears signals by correlation id, so that has to be the key of its command and of its "
+                f"signals: {', '.join(keyed)} name another one"
             )
         if any(handler.message is message for handler in self.commands):
             wrong.append(f"{message.__name__} has a handler and a workflow, {workflow.name}; a command has exactly one")

@@ -236,6 +236,12 @@ def _stem(source: str, message_type: str) -> tuple[tuple[str, bytes], ...]:
 
 
 @lru_cache(maxsize=256)
+def deadline_header(when: float) -> tuple[str, bytes]:
+    """Until when it may be started; what leaves in one turn mostly has the same."""
+    return "ce_deadline", rfc3339(when).encode()
+
+
+@lru_cache(maxsize=256)
 def _stamp(when: float) -> tuple[str, bytes]:
     return "ce_time", rfc3339(when).encode()
 

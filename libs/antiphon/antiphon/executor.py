@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Coroutine, Generator, Mapping,
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from antiphon.broker import Partition, Reader, Record
+from antiphon.broker import Glimpses, Partition, Reader, Record
 
 RANKS = 8  # two for each of four lanes, the most urgent first
 URGENT = (0, 1, 2, 4, 6)  # the critical lane's, and of each other lane the one of what overtakes
@@ -98,6 +98,10 @@ class Intake(ABC):
     @abstractmethod
     def take(self) -> list[Record]:
         """What has come since, in order per partition. Raises OffsetOutOfRange once for a lost position."""
+
+    @abstractmethod
+    def look(self, header: str) -> Glimpses:
+        """The same as `take`, of records of which few are needed whole (`broker.Reader.look`)."""
 
     @abstractmethod
     def position(self, partition: Partition) -> int:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
-from math import isinf
+from math import inf, isinf
 from typing import Any, Literal, get_type_hints
 
 from antiphon.bundle import BundleLimits, listed, outcome_class
 from antiphon.dependency import Dependency
 from antiphon.errors import ConfigurationError
+from antiphon.escalation import Escalation
 from antiphon.messages import Answer, Event, Message, command_name, event_name, events_below
 from antiphon.rate import Rate
 from antiphon.retry import Retry
@@ -100,6 +101,11 @@ class Handler:
         return self.hints.get(list(inspect.signature(self.fn).parameters)[1])
 
     @property
+    def hosted(self) -> bool:
+        """Whether it is for instances of workflows, which run on the worker's own thread."""
+        return False
+
+    @property
     def layered(self) -> bool:
         """Whether middleware can be around it: not around many messages at once, nor in another process."""
         return self.bundle is None and not self.cpu
@@ -126,6 +132,12 @@ class Workflow(Handler):
     """
 
     version: int = 1
+    escalate: Escalation | None = None  # of every call that declares none itself
+    signals: tuple[type[Event], ...] = ()  # events of other services that its instances hear
+
+    @property
+    def hosted(self) -> bool:
+        return True
 
     @cached_property
     def command_name(self) -> str:
@@ -145,3 +157,47 @@ class Workflow(Handler):
     @property
     def apart(self) -> str:
         return "is a workflow"
+
+
+@dataclass(frozen=True)
+class Hearing(Handler):
+    """What instances of workflows hear: an event that they may wait for, told to those of its correlation id."""
+
+    event: type[Event] = Event
+
+    @cached_property
+    def name(self) -> str:
+        return f"hear {self.event.__name__}"
+
+    @cached_property
+    def message(self) -> type[Any]:
+        return self.event
+
+    @cached_property
+    def messages(self) -> list[type[Any]]:
+        return [self.event]
+
+    @cached_property
+    def context(self) -> Any:
+        return None
+
+    @cached_property
+    def returns(self) -> None:
+        return None
+
+    @property
+    def hosted(self) -> bool:
+        return True
+
+    @property
+    def layered(self) -> bool:
+        return False
+
+
+def hearing(event: type[Event]) -> Hearing:
+    """Instances of this service's workflows hear this event."""
+    return Hearing(_nobody, Event, Retry(), inf, event=event)
+
+
+def _nobody(*_: object) -> None:
+    raise AssertionError("the host tells instances itself")

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from antiphon.context import Outbox
 from antiphon.durations import Duration
+from antiphon.escalation import Escalation
 from antiphon.messages import Command, Event, Message, Priority, ReplyT
 from antiphon.retry import Retry
 
@@ -29,17 +30,18 @@ Late = Literal["keep", "drop"]
 
 @dataclass(frozen=True, slots=True)
 class Approval(Generic[T]):
-    """What a person has decided: `proposal` is what was asked about, as that person has left it."""
+    """What a person has decided, and who; `proposal` is what was asked about, as that person has left it."""
 
     approved: bool
     by: str
     note: str = ""
     proposal: T | None = None
 
-    def to_json(self) -> bytes:
-        """As it is told to the instance that asked."""
-        proposal = self.proposal.model_dump(mode="json") if isinstance(self.proposal, BaseModel) else None
-        return json.dumps([self.approved, self.by, self.note, proposal]).encode()
+    def to_json(self, edited: Any = None) -> bytes:
+        """As it is told to the instance that asked; `edited` is JSON in place of the proposal."""
+        if edited is None and isinstance(self.proposal, BaseModel):
+            edited = self.proposal.model_dump(mode="json")
+        return json.dumps([self.approved, self.by, self.note, edited]).encode()
 
     @classmethod
     def from_json(cls, text: bytes, proposed: type[Any] | None) -> Approval[Any]:
@@ -86,12 +88,14 @@ class WorkflowContext(Outbox):
         *,
         timeout: Duration | None = None,
         retry: Retry = Retry(),
+        escalate: Escalation | None = None,
         priority: Priority = "normal",
     ) -> Step[ReplyT]:
         """Send a command and wait for its answer, typed as the command declares it; a workflow is called alike.
 
         Raises CommandFailed if it fails, or was not answered within `timeout` (its code is then "timeout"). After a
-        failure that is retryable and that `retry` names, it is sent again, as a new command.
+        failure that is retryable and that `retry` names, it is sent again, as a new command; what then still fails goes
+        where `escalate` says, or the default of the workflow (its code is "refused" if a person refuses).
         """
 
     @abstractmethod
@@ -211,7 +215,14 @@ class WorkflowContext(Outbox):
         """
 
     @abstractmethod
-    def compensate(self, command: Command[Any], *, timeout: Duration | None = None, retry: Retry = Retry()) -> None:
+    def compensate(
+        self,
+        command: Command[Any],
+        *,
+        timeout: Duration | None = None,
+        retry: Retry = Retry(),
+        escalate: Escalation | None = None,
+    ) -> None:
         """Should this run fail or be cancelled, call this command; the last one first, each waited for; not awaited."""
 
     @abstractmethod

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
-from antiphon.broker import Partition, Reader, Record
+from antiphon.broker import Glimpses, Partition, Reader, Record, glimpses
 from antiphon.errors import BrokerError, OffsetOutOfRange
 from antiphon.executor import Intake
 
@@ -29,6 +29,9 @@ class DirectIntake(Intake):
 
     def take(self) -> list[Record]:
         return self._reader.poll(self._limit, 0)
+
+    def look(self, header: str) -> Glimpses:
+        return self._reader.look(self._limit, header)
 
     def position(self, partition: Partition) -> int:
         return self._reader.position(partition)
@@ -90,20 +93,34 @@ class WatchedIntake(Intake):
     def take(self) -> list[Record]:
         if self._watching:
             return []
+        records = self._found_meanwhile()
+        self._read_on(lambda: records.extend(self._reader.poll(self._limit, 0)), records)
+        return records
+
+    def look(self, header: str) -> Glimpses:
+        if self._watching:
+            return {}
+        found = glimpses(self._found_meanwhile(), header)
+        self._read_on(lambda: _add(found, self._reader.look(self._limit, header)), found)
+        return found
+
+    def _found_meanwhile(self) -> list[Record]:
         if self._changes:
             self._apply_changes()
         records, self._found = self._found, []
+        return records
+
+    def _read_on(self, read: Callable[[], None], found: Collection[object]) -> None:
         if self._error is None and self._positions:
-            self._read(records, 0)
+            self._read(read)
         self._taken.update(self._positions)
-        if records:
-            return records
+        if found:
+            return
         if self._error is not None:  # told after the records that came before it
             error, self._error = self._error, None
             raise error
         if self._positions:
             self._start_watching()
-        return []
 
     def position(self, partition: Partition) -> int:
         return self._taken.get(partition, -1)
@@ -118,11 +135,11 @@ class WatchedIntake(Intake):
 
     # -- by whoever uses the reader at the moment --------------------------------------------------------------------
 
-    def _read(self, records: list[Record], timeout: float) -> None:
-        """Add what is there; an error is kept until what came before it has been taken."""
+    def _read(self, read: Callable[[], None]) -> None:
+        """Note how far the reader has come by this; an error is kept until what came before it has been taken."""
         positions = self._positions
         try:
-            records += self._reader.poll(self._limit, timeout)
+            read()
         except BrokerError as error:
             self._error = error
             if isinstance(error, OffsetOutOfRange):
@@ -161,5 +178,10 @@ class WatchedIntake(Intake):
 
     def _watch_once(self) -> None:
         before = dict(self._positions)
-        self._read(self._found, POLL)
+        self._read(lambda: self._found.extend(self._reader.poll(self._limit, POLL)))
         self._moved = self._positions != before  # markers were passed, perhaps
+
+
+def _add(found: Glimpses, more: Glimpses) -> None:
+    for partition, of_it in more.items():
+        found.setdefault(partition, []).extend(of_it)

@@ -12,14 +12,15 @@ from antiphon.errors import MessageError, Permanent, UnknownSchema, UnknownType
 from antiphon.handler import Handler
 from antiphon.messages import Message
 from antiphon.processing.agenda import Waiting, read_waiting
-from antiphon.processing.dead_letters import BadReplyAddress, Crashed, Misplaced, NoSuchHandler, OutputRefused, readable
+from antiphon.processing.dead_letters import Cancelled, Crashed, Misplaced, NoSuchHandler, OutputRefused, readable
 from antiphon.processing.delivery import Delivery, Route
 from antiphon.processing.handler_context import Desk
 from antiphon.processing.held import Unjudged
 from antiphon.processing.ledger import entry
-from antiphon.processing.settlement import Settlement, generation_of, redrive_or_none
+from antiphon.processing.settlement import Settlement, generation_of
 from antiphon.processing.slice import Slice
 from antiphon.processing.suspicion import Suspicion
+from antiphon.processing.waits import redrive_or_none
 from antiphon.topics import TopicNames, partition_of
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ class Admission:
     def resume(self, slice_: Slice, key: bytes, now: float) -> list[Delivery]:
         """The same for what has waited in the slice's state under this key."""
         waiting = self._settlement.waits.due(slice_, key, now)
-        return [] if waiting is None else self._in_line(self._take_up(slice_, key, waiting, now), now)
+        delivery = None if waiting is None else self._take_up(slice_, key, waiting, now)
+        return [] if delivery is None or self._queues(delivery, now) else self._in_line(delivery, now)
 
     def _take_up(self, slice_: Slice, key: bytes, waiting: Waiting, now: float) -> Delivery | None:
         envelope = Envelope(waiting.record)
@@ -104,7 +106,8 @@ class Admission:
         try:
             delivery = self._resumed(slice_, waiting, envelope, route)
         except (MessageError, Permanent) as error:
-            self._settlement.refuse_waiting(slice_, envelope, route, error, key, now)
+            if not self._settlement.waits.is_queued(slice_, envelope.record, key):  # else when its turn comes
+                self._settlement.refuse_waiting(slice_, envelope, route, error, key, now)
             return None
         delivery.go_on(waiting, key)
         assert delivery.ledger_id is not None
@@ -124,10 +127,17 @@ class Admission:
         elif id_ in slice_.instances and self.host is not None:
             self.host.cancel(slice_, id_, why, now)
         elif isinstance(key, bytes):
-            found = self._take_up(slice_, key, read_waiting(slice_.entries[key]), now)
-            if found is not None:
-                self._settlement.cancel(found, why, now)
-                self._settlement.waits.withdraw(found, now)
+            self._cancel_waiting(slice_, key, why, now)
+
+    def _cancel_waiting(self, slice_: Slice, key: bytes, why: Cancelled, now: float) -> None:
+        waiting = read_waiting(slice_.entries[key])
+        route = self._routes.get(Envelope(waiting.record).headers.get("ce_type", b""))
+        if route is not None and not route.is_command:
+            return
+        found = self._take_up(slice_, key, waiting, now)
+        if found is not None:
+            self._settlement.cancel(found, why, now)
+            self._settlement.waits.withdraw(found, now)
 
     def _resumed(self, slice_: Slice, waiting: Waiting, envelope: Envelope, route: Route | None) -> Delivery:
         record = waiting.record
@@ -173,7 +183,7 @@ class Admission:
             if redrive is not None:
                 delivery.generation = redrive.generation
             if slice_.knows(id_, delivery.generation):
-                settle.duplicate(slice_, envelope, id_, now, answered=self._may_be_answered(envelope))
+                settle.duplicate(slice_, envelope, id_, now)
                 return None
             if TENANT in headers:
                 self.tenants_seen = True
@@ -201,39 +211,47 @@ class Admission:
         if "ce_correlationid" in headers:
             _ = envelope.correlation_id
         if "ce_replyto" in headers:
-            self._check_address(envelope)
+            self._desk.outbound.reply_address(envelope)
         if "ce_deadline" in headers:
             delivery.deadline = envelope.deadline
         if "ce_notbefore" in headers:
             _ = envelope.not_before
 
     def _in_turn(self, delivery: Delivery) -> bool:
-        """Of an `ordered` class also what cannot be handled has its turn: it parks its key, behind what came before."""
-        ordered = delivery.route.message.ordered and self._desk.keeps_state
-        return ordered and delivery.ledger_id is not None and not delivery.generation
+        """Of an `ordered` class also what cannot be handled has its turn: it parks its key, behind what came before. So
+        has what another one with its id is under way for: it may turn out to be a duplicate."""
+        id_ = delivery.ledger_id
+        if id_ is None or delivery.generation or not self._desk.keeps_state:
+            return False
+        return delivery.route.message.ordered or id_ in delivery.slice.deliveries
 
     def _in_time(self, delivery: Delivery, now: float, since: float) -> Delivery | None:
         """It, unless it is not to be started yet, or not at all, or has to queue in the state."""
         slice_, envelope = delivery.slice, delivery.envelope
-        if slice_.cancelled and not delivery.generation and delivery.refusal is None:
+        may_end = delivery.refusal is None and delivery.ledger_id not in slice_.deliveries  # else: when its turn comes
+        if slice_.cancelled and may_end and not delivery.generation:
             why = slice_.cancelled.get(envelope.id)
             if why is not None and delivery.route.is_command:
                 slice_.admit(delivery)
                 self._settlement.cancel(delivery, why, now)
                 return None
-        if "ce_notbefore" in envelope.headers and delivery.refusal is None and self._waits(delivery, now, since):
+        if "ce_notbefore" in envelope.headers and may_end and self._waits(delivery, now, since):
             return None
         slice_.admit(delivery)
-        if slice_.parked and not slice_.queues.busy(delivery.key) and self._settlement.waits.behind(delivery, now):
-            return None
-        return delivery
+        return None if self._queues(delivery, now) else delivery
+
+    def _queues(self, delivery: Delivery, now: float) -> bool:
+        """Whether it waits behind its parked key from now on; what waits in memory is asked when its turn comes."""
+        slice_ = delivery.slice
+        busy = not slice_.parked or slice_.queues.busy(delivery.key)
+        return not busy and self._settlement.waits.behind(delivery, now)
 
     def _was_refused(self, slice_: Slice, envelope: Envelope, now: float) -> bool:
         """What cannot be handled ends once too, however often it comes."""
         redrive = redrive_or_none(envelope)
         id_, generation = _ledger_id(envelope, redrive), generation_of(redrive)
         if slice_.ledger.settled(id_, generation):
-            self._settlement.duplicate(slice_, envelope, id_, now, answered=self._may_be_answered(envelope))
+            self._settlement.duplicate(slice_, envelope, id_, now)
             return True
         slice_.ledger.add_dead(id_, generation)
         return False
@@ -274,25 +292,6 @@ class Admission:
         if envelope.forwarded:
             raise Misplaced(f"key {key!r} does not belong to partition {slice_.number}, and it was forwarded once")
         self._settlement.forward(slice_, envelope, key, partition_of(key, self._partitions), now)
-
-    def _may_be_answered(self, envelope: Envelope) -> bool:
-        try:
-            if envelope.raw("ce_replyto") is not None:
-                self._check_address(envelope)
-        except (MessageError, Permanent):
-            return False
-        return True
-
-    def _check_address(self, envelope: Envelope) -> None:
-        address = envelope.reply_to
-        assert address is not None
-        if not self._names.takes_replies(address.topic):
-            raise BadReplyAddress(
-                f"ce_replyto names {address.topic!r}; "
-                f"replies go to {self._names.replies} or {self._names.prefix}commands.*"
-            )
-        if address.partition >= self._partitions:
-            raise BadReplyAddress(f"ce_replyto names partition {address.partition}; there are {self._partitions}")
 
 
 def narrowed(route: Route, redrive: Redrive | None) -> Route:

@@ -13,7 +13,7 @@ from antiphon.context import Context
 from antiphon.envelope import Envelope
 from antiphon.errors import Permanent
 from antiphon.executor import Calculation, Work
-from antiphon.handler import Handler, Workflow
+from antiphon.handler import Handler
 from antiphon.lifecycle import Done
 from antiphon.messages import Answer, Command, Event, Message, Reply, command_name
 from antiphon.processing.agenda import Waiting
@@ -36,10 +36,6 @@ class Route:
     @cached_property
     def is_command(self) -> bool:
         return issubclass(self.message, Command)
-
-    @cached_property
-    def is_workflow(self) -> bool:
-        return isinstance(self.handlers[0], Workflow)
 
     @cached_property
     def type_name(self) -> str:
@@ -76,6 +72,7 @@ class Delivery(Work):
         "generation",
         "given_up",
         "handler",
+        "hosted",
         "joined",
         "key",
         "later",
@@ -141,6 +138,7 @@ class Delivery(Work):
     def _choose(self) -> None:
         handler = self.handler = self.route.handlers[self.step]
         self.asynchronous = handler.asynchronous
+        self.hosted = handler.hosted
         self.calculated = handler.cpu
         self.timeout = handler.timeout
 

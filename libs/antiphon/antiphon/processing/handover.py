@@ -116,8 +116,8 @@ class Handover:
         for gate in self._told:
             gate.started(delivery, now)
         delivery.begin(now)
-        if self.host is not None and delivery.route.is_workflow:
-            self.host.start(delivery, now)
+        if delivery.hosted and self.host is not None:
+            self.host.take(delivery, now)
         else:
             start.append(delivery)
 

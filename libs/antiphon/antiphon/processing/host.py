@@ -50,8 +50,9 @@ class Host(ABC):
     """
 
     @abstractmethod
-    def start(self, delivery: Delivery, now: float) -> None:
-        """A workflow's command may begin: it is settled for the worker, and the instance tells its end one day."""
+    def take(self, delivery: Delivery, now: float) -> None:
+        """The turn has come of a handler with `hosted`: a workflow begins, whose instance tells its command's end one
+        day; or an event is told to those who may wait for it. Either is settled for the worker."""
 
     @abstractmethod
     def is_for_instance(self, envelope: Envelope) -> bool:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from antiphon.broker import Outgoing
+from antiphon.catalogue import Installation
 from antiphon.codec import Codec
 from antiphon.envelope import AVRO, SPECVERSION, Envelope, Origin, ReplyAddress, derived_id, headers
-from antiphon.errors import MessageTooLarge
+from antiphon.errors import MessageTooLarge, UndecodableMessage
 from antiphon.messages import Command, Event, Message, Priority
-from antiphon.topics import TopicNames
+from antiphon.processing.dead_letters import BadReplyAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,10 @@ class Limits:
 class Outbound:
     """Encodes and addresses what one service sends."""
 
-    def __init__(self, codec: Codec, names: TopicNames, service: str, limits: Limits) -> None:
+    def __init__(self, codec: Codec, installation: Installation, service: str, limits: Limits) -> None:
         self._codec = codec
-        self.names = names
+        self.names = installation.names
+        self._partitions = installation.partitions
         self.source = f"service/{service}"
         self.limit = limits.message_bytes
         self.limits = limits
@@ -67,9 +69,29 @@ class Outbound:
             return self.names.events(message.family)
         return self.names.of_command(type(message))
 
-    def answer(self, kind: type[Message], value: bytes, envelope: Envelope, when: float) -> Outgoing | None:
-        """The answer to whoever waits for this message, at the address it named; None if nobody does."""
+    def reply_address(self, envelope: Envelope) -> ReplyAddress | None:
+        """Where who asked waits; None if nobody does. UndecodableMessage or BadReplyAddress if nothing may go there."""
         address = envelope.reply_to
+        if address is not None and not self.names.takes_replies(address.topic):
+            raise BadReplyAddress(
+                f"ce_replyto names {address.topic!r}; "
+                f"replies go to {self.names.replies} or {self.names.prefix}commands.*"
+            )
+        if address is not None and address.partition >= self._partitions:
+            raise BadReplyAddress(f"ce_replyto names partition {address.partition}; there are {self._partitions}")
+        return address
+
+    def open_address(self, envelope: Envelope) -> ReplyAddress | None:
+        """The same; None too if nothing may go there."""
+        try:
+            return self.reply_address(envelope)
+        except (UndecodableMessage, BadReplyAddress):
+            return None
+
+    def answer(self, kind: type[Message], value: bytes, envelope: Envelope, when: float) -> Outgoing | None:
+        """The answer to whoever waits for this message, at the address it named; None if nobody does, or none may be
+        sent there."""
+        address = self.open_address(envelope)
         if address is None:
             return None
         answer_id = derived_id(envelope.id, self.source, "answer")

@@ -9,11 +9,11 @@ tenant stay in order.
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from antiphon.broker import Partition, Record
+from antiphon.broker import Glimpse, Partition
 from antiphon.envelope import TENANT
 from antiphon.errors import BrokerError, OffsetOutOfRange
 from antiphon.executor import Intake
@@ -27,7 +27,8 @@ from antiphon.processing.slice import Phase, Slice
 log = logging.getLogger(__name__)
 REST = 1.0  # seconds that a lane has not lagged before its second reader stops
 ISLANDS = 500  # ranges of one source finished beyond its position: each batch writes all of them
-LOOK = 2000  # records looked at in a turn
+LOOK = 2000  # records looked at in a turn, by so many at a time:
+PORTION = 200  # more do not stay in the processor's cache until they are judged, which doubles what each costs
 
 
 @dataclass(slots=True)
@@ -56,8 +57,8 @@ class Overtaking:
         self._limits = Limits(max(4, in_flight // 4), max(1, in_flight // 16))
         self._intake: Intake | None = None
         self._ahead: dict[Partition, Ahead] = {}
-        self._looked_at: deque[Record] = deque()  # read and not judged
-        self._read_something = False
+        self._looked_at: dict[Partition, Iterator[Glimpse]] = {}  # and not judged
+        self._found = 0  # records in this turn
         self._under_way: list[tuple[SourceOffsets, int, bytes]] = []  # what overtakes: its source, offset and tenant
         self._lagged: dict[Lane, float] = {}  # when each lane was last seen to do so
 
@@ -68,7 +69,16 @@ class Overtaking:
     @property
     def more(self) -> bool:
         """Whether there is something to look at in the next turn."""
-        return (self._read_something or bool(self._looked_at)) and len(self._under_way) < self._limits.places
+        return (self._found > 0 or bool(self._looked_at)) and self._has_room
+
+    @property
+    def far_behind(self) -> bool:
+        """Whether much lies before it that nothing but looking at it keeps from overtaking."""
+        return self._found >= LOOK // 2 and self._has_room
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._under_way) < self._limits.places
 
     def step(self, lanes: Collection[Lane], now: float) -> list[Delivery]:
         """Look at what lies ahead in lanes that lag: the deliveries that may start."""
@@ -80,9 +90,7 @@ class Overtaking:
             return []
         self._end_what_is_caught_up(now)
         self._under_way = [one for one in self._under_way if one[0].overtakes(one[1])]
-        if not self._looked_at:
-            self._read()
-        return self._judge_all(now)
+        return self._look_on(now)
 
     def _begin(self, lane: Lane) -> None:
         new = {
@@ -94,7 +102,7 @@ class Overtaking:
         }
         if new:
             if self._intake is None:
-                self._intake = self._make(LOOK)
+                self._intake = self._make(min(PORTION, LOOK))
             self._intake.assign({partition: ahead.at for partition, ahead in new.items()})
             self._ahead.update(new)
 
@@ -109,39 +117,62 @@ class Overtaking:
             ]
         )
 
-    def _read(self) -> None:
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    def _look_on(self, now: float) -> list[Delivery]:
+        ready: list[Delivery] = []
+        waiting = Counter(tenant for _, _, tenant in self._under_way)
+        self._found, more = 0, True
+        while more and self._has_room:
+            if not self._looked_at:
+                found = self._look()
+                self._found += found
+                more = found >= PORTION and self._found < LOOK
+            ready += self._judge_all(waiting, now)
+        return ready
+
+    def _look(self) -> int:
+        """How many records were found."""
         assert self._intake is not None
-        self._read_something = False
         try:
-            self._looked_at.extend(self._intake.take())
-            self._read_something = bool(self._looked_at)
+            found = self._intake.look(TENANT)
         except OffsetOutOfRange as lost:
             self.end([Partition(lost.topic, lost.partition)])
+            return 0
         except BrokerError as error:
             log.warning("reading ahead failed and is tried again: %s", error)
+            return 0
+        self._looked_at = {at: iter(glimpses) for at, glimpses in found.items() if at in self._ahead}
+        return sum(map(len, found.values()))
 
     # -- judging -----------------------------------------------------------------------------------------------------
 
-    def _judge_all(self, now: float) -> list[Delivery]:
-        """A backlog is looked at as fast as it can be: most of it is left, at the price of a few look-ups each."""
+    def _judge_all(self, waiting: Counter[bytes], now: float) -> list[Delivery]:
         ready: list[Delivery] = []
-        waiting = Counter(tenant for _, _, tenant in self._under_way)
-        looked_at, ahead_of, most = self._looked_at, self._ahead, self._limits.places
-        while looked_at and len(self._under_way) < most:
-            record = looked_at.popleft()
-            ahead = ahead_of.get(record[:2])  # type: ignore[call-overload]
-            if ahead is None:
-                continue
-            offset, behind = record[2], ahead.at
-            ahead.at = offset + 1
-            tenant = tenant_of(record)
-            if ahead.left.get(tenant, -1) >= ahead.source.next_offset:
-                ahead.left[tenant] = offset
+        while self._looked_at and self._has_room:
+            partition, glimpses = next(iter(self._looked_at.items()))
+            ready += self._judge(self._ahead[partition], glimpses, waiting, now)
+            if self._has_room:
+                del self._looked_at[partition]
+        return ready
+
+    def _judge(self, ahead: Ahead, glimpses: Iterator[Glimpse], waiting: Counter[bytes], now: float) -> list[Delivery]:
+        """Until there is no room for more. Most of a backlog is left, at the price of a look-up each."""
+        ready: list[Delivery] = []
+        left, source, delivered = ahead.left, ahead.source, ahead.source.next_offset
+        last = ahead.at - 1
+        for offset, tenant, record in glimpses:
+            before, last = last, offset
+            if left.get(tenant, -1) >= delivered:
+                left[tenant] = offset
             elif self._may_overtake(ahead, offset, tenant, waiting):
                 waiting[tenant] += 1
-                ahead.source.overtake(offset, behind)
-                self._under_way.append((ahead.source, offset, tenant))
-                ready += self._admission.overtake(ahead.slice, record, now)
+                source.overtake(offset, before + 1)
+                self._under_way.append((source, offset, tenant))
+                ready += self._admission.overtake(ahead.slice, record(), now)
+                if not self._has_room:
+                    break
+        ahead.at = last + 1
         return ready
 
     def _may_overtake(self, ahead: Ahead, offset: int, tenant: bytes, waiting: Counter[bytes]) -> bool:
@@ -161,7 +192,8 @@ class Overtaking:
         gone = [partition for partition in partitions if self._ahead.pop(partition, None) is not None]
         if gone and self._intake is not None:
             self._intake.unassign(gone)
-            self._looked_at = deque(record for record in self._looked_at if (record[0], record[1]) not in gone)
+            for partition in gone:
+                self._looked_at.pop(partition, None)
 
     def forget(self, numbers: Collection[int]) -> None:
         """These slices are dropped."""
@@ -171,11 +203,3 @@ class Overtaking:
         """Stop reading."""
         if self._intake is not None:
             self._intake.close()
-
-
-def tenant_of(record: Record) -> bytes:
-    """Whose record it is: the empty name where it does not say."""
-    for name, value in record[5]:
-        if name == TENANT:
-            return value
-    return b""

@@ -22,7 +22,7 @@ from antiphon.processing.outbound import Outbound
 from antiphon.processing.slice import Phase, Slice
 from antiphon.processing.suspicion import Suspicion
 from antiphon.processing.telling import End, Identity, Telling
-from antiphon.processing.waits import WaitLimits, Waits, place
+from antiphon.processing.waits import WaitLimits, Waits, place, redrive_or_none
 
 if TYPE_CHECKING:
     from antiphon.processing.host import Host
@@ -107,7 +107,7 @@ class Settlement:
         if delivery.ended:
             return False
         if delivery.entry is None and slice_.knows(id_, delivery.generation):
-            self.duplicate(slice_, delivery.envelope, id_, now, answered=True)
+            self.duplicate(slice_, delivery.envelope, id_, now)
             slice_.leave(delivery)
             return False
         if self.waits.behind(delivery, now):
@@ -124,18 +124,16 @@ class Settlement:
         """Nobody here wants it."""
         self._telling.finish(slice_, record, now)
 
-    def duplicate(self, slice_: Slice, envelope: Envelope, id_: bytes, now: float, *, answered: bool) -> None:
+    def duplicate(self, slice_: Slice, envelope: Envelope, id_: bytes, now: float) -> None:
         """It has been settled before, or waits: who asks, where answers may go, gets the recorded answer again, or the
         one that comes."""
-        self._telling.count("duplicates_skipped", envelope.record.topic)
-        if answered and redrive_or_none(envelope) is None:  # who asked has been told before the redrive
-            if id_ in slice_.instances and self.host is not None:
+        if id_ in slice_.instances and self.host is not None and redrive_or_none(envelope) is None:
+            self._telling.count("duplicates_skipped", envelope.record.topic)
+            if self._telling.is_awaited(envelope):
                 self.host.join(slice_, envelope, id_)
-            elif id_ not in slice_.waiting:
-                self._telling.answer_again(slice_, envelope)
-            elif envelope.raw("ce_replyto") is not None:
-                self.waits.join(slice_, envelope, id_)
-        self._telling.finish(slice_, envelope.record, now)
+            self._telling.finish(slice_, envelope.record, now)
+        else:
+            self.waits.duplicate(slice_, envelope, id_, now)
 
     def forward(self, slice_: Slice, envelope: Envelope, key: bytes, partition: int, now: float) -> None:
         """It lies in the wrong partition: send it on as it is, to the right slice of this service."""
@@ -167,15 +165,20 @@ class Settlement:
         error, less = delivery.refusal
         slice_.ledger.add_dead(entry(envelope.id))
         self._give_up(slice_, shortened(envelope, error, less), delivery.route, error, now, delivery.joined)
-        self.waits.set_aside(slice_, place(delivery), entry(envelope.id), now)
+        if delivery.route.message.ordered:
+            self.waits.set_aside(slice_, place(delivery), entry(envelope.id), now)
 
     def refuse_waiting(
         self, slice_: Slice, envelope: Envelope, route: Route | None, error: Exception, key: bytes, now: float
     ) -> None:
         """The same for a record that waited in the state, under this key."""
         self._give_up(slice_, envelope, route, error, now, read_waiting(slice_.entries[key]).joined)
-        slice_.ledger.add_dead(id_of(key, envelope.record), generation_of(redrive_or_none(envelope)))
-        self.waits.refused(slice_, envelope, key, now)
+        redrive, id_ = redrive_or_none(envelope), id_of(key, envelope.record)
+        slice_.ledger.add_dead(id_, generation_of(redrive))
+        if redrive is None:
+            self.waits.refused(slice_, envelope, key, now)
+        else:
+            self.waits.drop(slice_, id_, key)
         self._telling.finish(slice_, envelope.record, now, from_source=False)
 
     def _give_up(
@@ -187,10 +190,12 @@ class Settlement:
         now: float,
         joined: tuple[Headers, ...] = (),
     ) -> None:
-        generation = generation_of(redrive_or_none(envelope))
+        redrive = redrive_or_none(envelope)
+        generation = generation_of(redrive)
         self._telling.bury(slice_, envelope, error, GivenUp(None, 0, generation), now)
-        if generation:
+        if redrive is not None and generation:
             self._telling.closed(envelope, "redriven", now)
+            self._deal_with(slice_, envelope, redrive, now, given_up=("",))
         if self._names.is_command_topic(envelope.record.topic) and (route is None or route.is_command):
             end = End("dead_lettered", error, begun=now, generation=generation, joined=joined)
             self._telling.ended(slice_, envelope, end, now)
@@ -204,10 +209,16 @@ class Settlement:
         else:
             slice_.ledger.add(id_)
             self._telling.closed(envelope, "discarded", now)
-            parked = slice_.parked.waiting_for(entry(envelope.id))
-            if parked is not None:
-                self.waits.closed(slice_, parked, redrive.handler or "", now)
+            self._deal_with(slice_, envelope, redrive, now)
         self._telling.finish(slice_, envelope.record, now)
+
+    def _deal_with(
+        self, slice_: Slice, envelope: Envelope, redrive: Redrive, now: float, given_up: tuple[str, ...] = ()
+    ) -> None:
+        """A dead letter is closed: a key that is parked for it goes on, unless another one has taken its place."""
+        parked = slice_.parked.waiting_for(entry(envelope.id))
+        if parked is not None:
+            self.waits.closed(slice_, parked, redrive.handler or "", now, given_up)
 
     def ended(self, delivery: Delivery, now: float) -> None:
         """A handler has ended, one way or the other."""
@@ -254,6 +265,10 @@ class Settlement:
 
     def _succeeded(self, delivery: Delivery, now: float) -> None:
         delivery.take_effects()
+        self.passed(delivery, now)
+
+    def passed(self, delivery: Delivery, now: float) -> None:
+        """This handler is done with it."""
         if not delivery.next_handler():
             self._settle(delivery, "completed", None, now)
         else:
@@ -369,14 +384,6 @@ def shortened(envelope: Envelope, error: Exception, less: int) -> Envelope:
         return envelope
     error.add_note("the content is left out, since the cluster refused it: it lies where this says")
     return Envelope(bare_record(envelope, answered=less == 1))
-
-
-def redrive_or_none(envelope: Envelope) -> Redrive | None:
-    """What it says of a redrive; None of anything else, and where it cannot be read."""
-    try:
-        return envelope.redrive
-    except MessageError:
-        return None
 
 
 def generation_of(redrive: Redrive | None) -> int:

@@ -23,7 +23,7 @@ from antiphon.processing.ownership import Slices
 from antiphon.processing.slice import Phase
 
 log = logging.getLogger(__name__)
-CALM, HURRIED = 4, 16  # by what the records of a turn are divided: where lanes are, and while any of it is urgent
+CALM, HURRIED = 4, 16  # by what the records of a turn are divided: where lanes are, and while anything is urgent
 HURRY = 1.0  # seconds for which the next urgent record is expected: it waits for the end of a turn
 
 
@@ -123,7 +123,8 @@ class Taking:
     def _amounts(self, now: float) -> list[int]:
         """How many records this turn admits of each lane."""
         if self._several or self._overtaking:
-            return portions(self._lanes, self._hurried if now < self._hurry_until else self._calm)
+            hurried = now < self._hurry_until or (self._overtaking is not None and self._overtaking.far_behind)
+            return portions(self._lanes, self._hurried if hurried else self._calm)
         return [len(self._lanes[0].taken) if self._lanes[0].room > 0 else 0]
 
     def admit_one(self, now: float) -> list[Delivery]:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from antiphon.broker import Headers, Outgoing, Record
 from antiphon.envelope import Envelope, ReplyAddress, reply_address
-from antiphon.errors import UndecodableMessage
 from antiphon.lifecycle import CommandHasFailed, CommandSettled, DeadLetter, DeadLetterClosed, Refused
 from antiphon.messages import Message
 from antiphon.processing.batch import Batch
@@ -78,7 +77,7 @@ class Telling:
         if failed is None:
             if end.answer is not None:
                 self._answer(slice_, envelope, end, *end.answer, now)
-        elif allowed_to_answer(envelope, failed):
+        elif self.is_awaited(envelope):
             value = self._outbound.encode(Refused.model_validate({"failure": failed}))
             self._answer(slice_, envelope, end, Refused, value, now)
         fields = self._settled(envelope, end, failed, now)
@@ -117,14 +116,16 @@ class Telling:
             slice_.keep(OUTCOME + envelope.id.encode(), kept)
             slice_.outcomes.append((now, envelope.id))
 
+    def is_awaited(self, envelope: Envelope) -> bool:
+        """Whether somebody waits for its answer, where answers may go."""
+        return self._outbound.open_address(envelope) is not None
+
     def answer_again(self, slice_: Slice, envelope: Envelope) -> None:
         """The recorded answer, for a duplicate that names where it waits."""
         outcome = slice_.entries.get(OUTCOME + envelope.id.encode())
-        if outcome is None or envelope.raw("ce_replyto") is None:
-            return
-        address = envelope.reply_to
-        assert address is not None
-        self._send_again(outcome, address)
+        address = None if outcome is None else self._outbound.open_address(envelope)
+        if outcome is not None and address is not None:
+            self._send_again(outcome, address)
 
     def _send_again(self, outcome: bytes, address: ReplyAddress) -> None:
         headers, value = read_outcome(outcome)
@@ -164,13 +165,3 @@ def addresses(joined: Iterable[Headers]) -> list[ReplyAddress]:
     """Where duplicates of a message wait for its answer."""
     found = [reply_address(dict(headers)) for headers in joined]
     return [address for address in found if address is not None]
-
-
-def allowed_to_answer(envelope: Envelope, failed: dict[str, Any]) -> bool:
-    """Nothing is sent to an address that is malformed or not allowed."""
-    if failed["code"] == "bad-reply-address":
-        return False
-    try:
-        return envelope.reply_to is not None
-    except UndecodableMessage:
-        return False

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from antiphon.broker import Headers, Outgoing
-from antiphon.envelope import Envelope
+from antiphon.broker import Headers, Outgoing, Record
+from antiphon.envelope import Envelope, Redrive
+from antiphon.errors import MessageError
 from antiphon.processing.agenda import (
     AGENDA,
     QUEUED,
@@ -70,7 +71,7 @@ class Waits:
             self._remove(slice_, delivery.entry)
         self._write(delivery, key, due)
         self.held.add(slice_, Due(key), due)
-        if delivery.attempt and delivery.route.message.ordered and not delivery.generation:
+        if delivery.first and delivery.route.message.ordered and not delivery.generation:
             self._park(slice_, Parked(place(delivery), _id(delivery), [], now))
 
     def take_effects(self, delivery: Delivery) -> None:
@@ -151,8 +152,18 @@ class Waits:
         if key.startswith(QUEUED):
             slice_.parked.queued -= 1
 
-    def join(self, slice_: Slice, envelope: Envelope, id_: bytes) -> None:
-        """A duplicate of what waits: it gets the same answer."""
+    def duplicate(self, slice_: Slice, envelope: Envelope, id_: bytes, now: float) -> None:
+        """It has been settled before, or waits: who asks, where answers may go, gets the recorded answer again, or the
+        one that comes."""
+        self._telling.count("duplicates_skipped", envelope.record.topic)
+        if redrive_or_none(envelope) is None:  # who asked has been told before the redrive
+            if id_ not in slice_.waiting:
+                self._telling.answer_again(slice_, envelope)
+            elif self._telling.is_awaited(envelope):
+                self._join(slice_, envelope, id_)
+        self._telling.finish(slice_, envelope.record, now)
+
+    def _join(self, slice_: Slice, envelope: Envelope, id_: bytes) -> None:
         headers: Headers = [(name, envelope.headers[name]) for name in REPLY_HEADERS if name in envelope.headers]
         found = slice_.waiting[id_]
         if isinstance(found, Delivery):
@@ -179,8 +190,8 @@ class Waits:
         if not slice_.parked or not delivery.route.message.ordered or delivery.generation:
             return False
         parked = slice_.parked.at(place(delivery))
-        if parked is None or delivery.entry is not None:
-            return False
+        if parked is None or parked.head == _id(delivery) or (delivery.entry or b"").startswith(QUEUED):
+            return False  # nothing is before it
         if parked.overflow or slice_.parked.queued >= self._limits.queued:
             parked.overflow.append(delivery)
         else:
@@ -192,10 +203,17 @@ class Waits:
         key = QUEUED + b"%016d" % slice_.parked.number
         slice_.parked.number += 1
         slice_.parked.queued += 1
+        if delivery.entry is not None:  # it was not to be started before a time
+            self._remove(slice_, delivery.entry)
         self._write(delivery, key, 0.0)
         parked.queue.append(key)
-        self._telling.finish(slice_, delivery.record, now)
+        self._telling.finish(slice_, delivery.record, now, from_source=delivery.entry is None)
         slice_.leave(delivery)
+
+    def is_queued(self, slice_: Slice, record: Record, key: bytes) -> bool:
+        """Whether what waits under this key has others of its parked key before it."""
+        parked = slice_.parked.at((record.topic, record.key or b"")) if key.startswith(QUEUED) else None
+        return parked is not None and key in parked.queue
 
     def withdraw(self, delivery: Delivery, now: float) -> None:
         """It has ended, and is not to come out of the queue any more."""
@@ -243,15 +261,26 @@ class Waits:
             slice_.keep(parked.key, parked.write())
             return
         slice_.parked.free(parked)
-        while parked.overflow and slice_.parked.queued < self._limits.queued:
-            if not (moved := parked.overflow.popleft()).ended:
-                self._queue(parked, moved, now)
+        while parked.overflow and (not parked.queue or slice_.parked.queued < self._limits.queued):
+            self._make_room(parked, now)
         if parked.queue:
             slice_.keep(parked.key, parked.write())
             self.held.add(slice_, Due(parked.queue.popleft()), now)
         else:
             slice_.parked.remove(parked)
             slice_.keep(parked.key, None)
+
+    def _make_room(self, parked: Parked, now: float) -> None:
+        """The next one that waits in memory queues in the state."""
+        moved = parked.overflow.popleft()
+        slice_, id_ = moved.slice, _id(moved)
+        if moved.ended:
+            return
+        if moved.entry is None and slice_.knows(id_, moved.generation):
+            self.duplicate(slice_, moved.envelope, id_, now)
+            slice_.leave(moved)
+        else:
+            self._queue(parked, moved, now)
 
     def refused(self, slice_: Slice, envelope: Envelope, key: bytes, now: float) -> None:
         """What waited cannot go on: it is a dead letter of no handler, and its key stays parked for it."""
@@ -299,3 +328,11 @@ def place(delivery: Delivery) -> Place:
 def _id(delivery: Delivery) -> bytes:
     assert delivery.ledger_id is not None
     return delivery.ledger_id
+
+
+def redrive_or_none(envelope: Envelope) -> Redrive | None:
+    """What it says of a redrive; None of anything else, and where it cannot be read."""
+    try:
+        return envelope.redrive
+    except MessageError:
+        return None

@@ -75,7 +75,7 @@ class Worker:
         topics = self._topics = slice_topics(app, installation)
         names, broker, executor = installation.names, parts.broker, parts.executor
         identity = Identity(app.service, options.replica, self._transactional)
-        outbound = Outbound(parts.codec, names, app.service, options.limits)
+        outbound = Outbound(parts.codec, installation, app.service, options.limits)
         self._suspicion = Suspicion()
         self._settlement = Settlement(identity, outbound, self._suspicion, options.waits, executor.promise)
         self._sightings = Sightings(broker, outbound, identity)

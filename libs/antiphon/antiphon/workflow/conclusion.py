@@ -18,13 +18,13 @@ from antiphon.errors import (
     WorkflowRaised,
 )
 from antiphon.messages import Event, Message, Reply
-from antiphon.workflow.context import ContinueAsNew, again
+from antiphon.workflow.calling import call
+from antiphon.workflow.context import ContinueAsNew
 from antiphon.workflow.fibers import Fiber
 from antiphon.workflow.history import DecisionKind, digest, message_stem, stem
-from antiphon.workflow.instance import Compensation, Instance
+from antiphon.workflow.instance import Instance
 from antiphon.workflow.lines import Line, line_text, raised_text
 from antiphon.workflow.turns import Ending, Failure, Outcome
-from antiphon.workflow.waits import Call
 
 _NOTHING = stem(DecisionKind.RETURN, "")
 
@@ -35,7 +35,7 @@ def conclude(instance: Instance) -> None:
     if instance.failing is not None:
         if root.error is not None:
             raise WorkflowRaised(root.error, raised_text(root.error)) from root.error
-        _settle(instance, replace(instance.failing, uncompensated=tuple(root.value)))
+        _settle(instance, _undone(instance.failing, tuple(root.value)))
         return
     outcome = _judged(instance, root)
     if outcome.ending in (Ending.COMPLETED, Ending.CONTINUED) or not instance.compensations:
@@ -51,16 +51,21 @@ async def _compensate(instance: Instance) -> list[Failure]:
     failed = []
     while instance.compensations:
         compensation = instance.compensations.pop()
-
-        def begin(compensation: Compensation = compensation) -> Call:
-            return Call(instance, compensation.command, compensation.timeout).at(compensation.line)
-
         try:
-            await again(instance, begin, compensation.retry, compensation.line)
+            await call(instance, compensation)
         except CommandFailed as error:
             message = f"{type(compensation.command).__name__}: {error}"
             failed.append(Failure(error.code, message, error.error_class, error.retryable, error.causes))
     return failed
+
+
+def _undone(outcome: Outcome, failed: tuple[Failure, ...]) -> Outcome:
+    """What was not undone makes any end a failure that is not tried again: somebody has to look at it."""
+    if not failed or outcome.failure is None:
+        return outcome
+    causes = tuple(("uncompensated", failure.message) for failure in failed)
+    failure = replace(outcome.failure, retryable=False, causes=(*causes, *outcome.failure.causes))
+    return Outcome(Ending.FAILED, failure=failure, uncompensated=failed)
 
 
 def _judged(instance: Instance, root: Fiber[Any]) -> Outcome:

@@ -11,14 +11,16 @@ from uuid import UUID
 
 from antiphon.durations import Duration, seconds
 from antiphon.envelope import as_uuid
-from antiphon.errors import CommandFailed, NonDeterminism, StepFailed, WorkflowError
+from antiphon.errors import NonDeterminism, WorkflowError
+from antiphon.escalation import Escalation
 from antiphon.messages import Command, Event, Message, Priority
 from antiphon.retry import Retry
+from antiphon.workflow.calling import again, call
 from antiphon.workflow.completions import Completions
 from antiphon.workflow.fibers import Fiber, Step
 from antiphon.workflow.history import DecisionKind, digest, message_stem, stem
-from antiphon.workflow.instance import Compensation, Instance
-from antiphon.workflow.lines import Line, line, line_text
+from antiphon.workflow.instance import Instance, PlannedCall
+from antiphon.workflow.lines import line, line_text
 from antiphon.workflow.scopes import Gather, Race, Shield, TimeLimit
 from antiphon.workflow.turns import CommandRequest, EventRequest
 from antiphon.workflow.values import Form
@@ -85,12 +87,22 @@ class KernelContext(WorkflowContext):
         number = instance.decide(message_stem(kind, type(message)), digest(message), line())
         return number, instance.derived(str(number))
 
-    def compensate(self, command: Command[Any], *, timeout: Duration | None = None, retry: Retry = Retry()) -> None:
+    def compensate(
+        self,
+        command: Command[Any],
+        *,
+        timeout: Duration | None = None,
+        retry: Retry = Retry(),
+        escalate: Escalation | None = None,
+    ) -> None:
         instance = self._instance
+        escalate = escalate or instance.definition.escalate
+        if escalate is not None:
+            escalate.check(type(command))
         instance.count()
         where = line()
         instance.decide(message_stem(DecisionKind.COMPENSATE, type(command)), digest(command), where)
-        instance.compensations.append(Compensation(command, _seconds(timeout), retry, where))
+        instance.compensations.append(PlannedCall(command, _seconds(timeout), retry, "normal", escalate, where))
 
     def set_status(self, text: str) -> None:
         instance = self._instance
@@ -170,17 +182,16 @@ class KernelContext(WorkflowContext):
         *,
         timeout: Duration | None = None,
         retry: Retry = Retry(),
+        escalate: Escalation | None = None,
         priority: Priority = "normal",
     ) -> Any:
         instance, limit = self._instance, _seconds(timeout)
-        if not retry.delays:
+        escalate = escalate or instance.definition.escalate
+        if not retry.delays and escalate is None:
             return Call(instance, command, limit, priority)
-        where = line()
-
-        def begin() -> Call:
-            return Call(instance, command, limit, priority).at(where)
-
-        return Fiber(instance, again(instance, begin, retry, where))
+        if escalate is not None:
+            escalate.check(type(command))
+        return Fiber(instance, call(instance, PlannedCall(command, limit, retry, priority, escalate, line())))
 
     def run(
         self, name: str, fn: Callable[[], Awaitable[Any] | Any], *, returns: Any = None, retry: Retry = Retry()
@@ -224,15 +235,3 @@ def _timestamp(when: datetime | None) -> float | None:
     if when.tzinfo is None:
         raise ValueError(f"not_before is {when}, without a time zone")
     return when.timestamp()
-
-
-async def again(instance: Instance, begin: Callable[[], Step[Any]], retry: Retry, where: Line) -> Any:
-    """One step after another, as `retry` allows: the value of the first that succeeds; on behalf of this line."""
-    for delay in retry.delays:
-        try:
-            return await begin()
-        except (CommandFailed, StepFailed) as failed:
-            if not (failed.retryable and isinstance(failed, retry.on)):
-                raise
-        await Sleep(instance, delay).at(where)
-    return await begin()

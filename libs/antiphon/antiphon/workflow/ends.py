@@ -14,7 +14,6 @@ from antiphon.messages import Event, Message
 from antiphon.processing.settlement import Settlement
 from antiphon.processing.telling import End
 from antiphon.workflow import pending, turns
-from antiphon.workflow.about import joined_of
 from antiphon.workflow.history import read
 from antiphon.workflow.requests import Requests
 from antiphon.workflow.run import Run
@@ -84,7 +83,7 @@ class Ends:
             None if value is None else value.model_dump_json(),
             self._answer(value) if command.raw("ce_replyto") is not None else None,
             0,
-            self._joined(run, start),
+            self._joined(run),
         )
         self._telling.ended(slice_, command, end, now)
         name = run.definition.command_name if run.definition is not None else ""
@@ -95,13 +94,14 @@ class Ends:
         answer = value if value is not None else Done()
         return type(answer), self._requests.encoded(answer)  # type: ignore[arg-type]
 
-    def _joined(self, run: Run, start: turns.Input) -> tuple[Headers, ...]:
-        found = joined_of(start.about)
+    @staticmethod
+    def _joined(run: Run) -> tuple[Headers, ...]:
         key = JOINED + run.id.encode()
-        if key in run.slice.entries:
-            found += read_joined(run.slice.entries[key])
-            run.slice.keep(key, None)
-        return found
+        value = run.slice.entries.get(key)
+        if value is None:
+            return ()
+        run.slice.keep(key, None)
+        return read_joined(value)
 
     def _leave_history(self, run: Run, last: bytes) -> None:
         """Its turns go from the state to `histories`, this one being the last."""
@@ -142,9 +142,12 @@ def _parts(records: list[bytes]) -> list[bytes]:
 def _error(outcome: Outcome) -> CommandFailed:
     failure: Failure | None = outcome.failure
     assert failure is not None
-    causes = [*failure.causes, *((one.error_class, f"not compensated: {one.message}") for one in outcome.uncompensated)]
     return CommandFailed(
-        failure.code, failure.message, error_class=failure.error_class, retryable=failure.retryable, causes=causes
+        failure.code,
+        failure.message,
+        error_class=failure.error_class,
+        retryable=failure.retryable,
+        causes=failure.causes,
     )
 
 

@@ -1,9 +1,10 @@
 """The record of a turn: its input, what it led to, what was kept, and what the instance waits for, as bytes.
 
 Format 1, little-endian: a frame of fixed size (below), then the input's name, payload and `about`, the decisions, the
-kept values, the numbers that are waited for (u32 each, 256 at most). A decision is its kind (u8), the length of its
-name (u16), the name in UTF-8, a digest (u32). Decisions are compared as bytes and read only when they differ; a payload
-is the bytes that came, read once, by whoever waits for it.
+kept values, the times until which waits that began in this turn last (u32 and f64 each), what people are shown (JSON),
+the numbers that are waited for (u32 each, 256 at most). A decision is its kind (u8), the length of its name (u16), the
+name in UTF-8, a digest (u32). Decisions are compared as bytes and read only when they differ; a payload is the bytes
+that came, read once, by whoever waits for it. What stands behind the kept values is for readers: no rebuild reads it.
 """
 
 from __future__ import annotations
@@ -12,24 +13,27 @@ from collections.abc import Iterable
 from enum import IntEnum
 from functools import lru_cache
 from struct import Struct, error
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
-from pydantic_core import from_json
+from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json
 
 from antiphon.errors import HistoryUnreadable
 from antiphon.messages import Message
-from antiphon.workflow.turns import Due, Input, InputKind
+from antiphon.workflow.turns import Due, Failure, Input, InputKind
 
+FailedKind = Literal["failed", "cancelled", "timed_out", "again"]
 FORMAT = 1
 SHOWN = 256  # numbers that are waited for, in clear; of more, these are the lowest
 
 # format, kind of input, workflow's version, turn, at, number of the input, number of the first decision,
 # due: when (0: never) and which number, how many are waited for,
-# lengths: name, payload, about, decisions, kept
-_FRAME = Struct("<BBHIdIIdIIHIIII")
+# lengths: name, payload, about, decisions, kept, times, shown
+_FRAME = Struct("<BBHIdIIdIIHIIIIII")
 _DECISION = Struct("<BH")
 _U32 = Struct("<I")
+_TIME = Struct("<Id")
 
 
 class DecisionKind(IntEnum):
@@ -75,8 +79,47 @@ class Kept(NamedTuple):
 NOTHING_KEPT = Kept([], {})
 
 
+class Asked(NamedTuple):
+    """What a person is asked; `proposal` is JSON of the type `proposed`, a decision may bring one of `accepts`."""
+
+    number: int
+    question: str
+    proposed: str | None
+    proposal: Any
+    accepts: str | None
+
+
+class Failed(NamedTuple):
+    """How a run ended without an answer; "again": its next attempt begins `after` seconds later."""
+
+    kind: FailedKind
+    failure: Failure
+    uncompensated: tuple[Failure, ...] = ()
+    after: float = 0.0
+
+
+class Shown(NamedTuple):
+    """What a record tells people beside its decisions: questions that were asked, and why the run has no answer."""
+
+    asked: tuple[Asked, ...] = ()
+    failed: Failed | None = None
+
+
+class Clear(NamedTuple):
+    """What a record says in clear, for readers that have no code of the workflow.
+
+    What is due next, the numbers that are waited for and how many they are, the bytes of new times and of `Shown`.
+    """
+
+    due: Due | None
+    waiting: Iterable[int]
+    waiting_count: int
+    times: bytes = b""
+    shown: bytes = b""
+
+
 class TurnRecord(NamedTuple):
-    """A record taken apart; `decisions`, `kept` and `waits` are bytes still."""
+    """A record taken apart; `decisions`, `kept`, `times`, `shown` and `waits` are bytes still."""
 
     turn: int
     version: int
@@ -86,12 +129,22 @@ class TurnRecord(NamedTuple):
     kept: bytes
     due: Due | None
     waiting_count: int
+    times: bytes
+    shown: bytes
     waits: bytes
 
     @property
     def waiting(self) -> tuple[int, ...]:
         """The numbers that are waited for, in order; the lowest 256 of them."""
         return tuple(number for (number,) in _U32.iter_unpack(self.waits))
+
+    def dues(self) -> dict[int, float]:
+        """Until when waits last that began in this turn: number -> seconds since 1970."""
+        return dict(_TIME.iter_unpack(self.times))
+
+    def told(self) -> Shown:
+        """What it shows to people beside its decisions."""
+        return read_shown(self.shown)
 
     def decided(self) -> list[Decision]:
         """The turn's decisions."""
@@ -146,23 +199,30 @@ def read_kept(found: bytes) -> Kept:
     return Kept(*from_json(found)) if found else NOTHING_KEPT
 
 
-def write(
-    turn: int,
-    version: int,
-    told: Input,
-    first: int,
-    decisions: bytes,
-    kept: bytes,
-    waits: tuple[Due | None, Iterable[int], int],
-) -> bytes:
-    """The record of a turn; `waits` is what is due next, the numbers that are waited for, and how many there are."""
+def time_bytes(number: int, until: float) -> bytes:
+    """Until when a wait lasts."""
+    return _TIME.pack(number, until)
+
+
+def shown_bytes(shown: Shown) -> bytes:
+    """As JSON."""
+    return to_json(shown)
+
+
+def read_shown(found: bytes) -> Shown:
+    """What `shown_bytes` wrote."""
+    return _SHOWN.validate_json(found) if found else Shown()
+
+
+def write(turn: int, version: int, told: Input, first: int, decisions: bytes, kept: bytes, clear: Clear) -> bytes:
+    """The record of a turn."""
     kind, at, number, name, payload, about = told
-    due, waiting, count = waits
+    due, waiting, count, times, shown = clear
     name_bytes = name.encode()
     due_at, due_number = due or (0.0, 0)
-    lengths = len(name_bytes), len(payload), len(about), len(decisions), len(kept)
+    lengths = len(name_bytes), len(payload), len(about), len(decisions), len(kept), len(times), len(shown)
     frame = _FRAME.pack(FORMAT, kind, version, turn, at, number, first, due_at, due_number, count, *lengths)
-    parts = [frame, name_bytes, payload, about, decisions, kept]
+    parts = [frame, name_bytes, payload, about, decisions, kept, times, shown]
     parts += map(_U32.pack, sorted(waiting)[:SHOWN])
     return b"".join(parts)
 
@@ -184,20 +244,26 @@ def _unknown(record: bytes) -> TurnRecord:
 def _read_1(record: bytes) -> TurnRecord:
     (
         _, kind, version, turn, at, number, first, due_at, due_number, count,
-        name_size, payload_size, about_size, decisions_size, kept_size,
+        name_size, payload_size, about_size, decisions_size, kept_size, times_size, shown_size,
     ) = _FRAME.unpack_from(record)  # fmt: skip
     payload = _FRAME.size + name_size
     about = payload + payload_size
     decisions = about + about_size
     kept = decisions + decisions_size
-    end = kept + kept_size
+    times = kept + kept_size
+    shown = times + times_size
+    end = shown + shown_size
     if len(record) != end + _U32.size * min(count, SHOWN):
         raise ValueError(f"it has {len(record)} bytes where its frame says {end + _U32.size * min(count, SHOWN)}")
     name = record[_FRAME.size : payload].decode() if name_size else ""
     about_bytes = record[about:decisions] if about_size else b""
     told = Input(_KINDS[kind], at, number, name, record[payload:about], about_bytes)
     due = Due(due_at, due_number) if due_at else None
-    return TurnRecord(turn, version, told, first, record[decisions:kept], record[kept:end], due, count, record[end:])
+    return TurnRecord(
+        turn, version, told, first, record[decisions:kept], record[kept:times],
+        due, count, record[times:shown], record[shown:end], record[end:],
+    )  # fmt: skip
 
 
+_SHOWN = TypeAdapter(Shown)
 _KINDS: dict[int, InputKind] = {int(kind): kind for kind in InputKind}

@@ -23,6 +23,7 @@ from antiphon.errors import (
     UnknownSchema,
 )
 from antiphon.executor import Work
+from antiphon.handler import Workflow
 from antiphon.instances import (
     INSTANCE,
     JOINED,
@@ -45,6 +46,7 @@ from antiphon.workflow import pending, turns
 from antiphon.workflow.about import about_of
 from antiphon.workflow.alarms import Alarms
 from antiphon.workflow.ends import Ends, read_joined, write_joined
+from antiphon.workflow.hearers import Hearers
 from antiphon.workflow.kernel import advance
 from antiphon.workflow.local_work import LocalWork
 from antiphon.workflow.orders import Orders, order_of
@@ -54,6 +56,7 @@ from antiphon.workflow.residents import Definitions, Residents
 from antiphon.workflow.restoring import found_in, waits_for_steps
 from antiphon.workflow.run import Pending, Run
 from antiphon.workflow.turns import Ending, Failure, Input, InputKind, KernelOptions, Outcome, StepRequest, Turn
+from antiphon.workflow.waits import AskPerson
 
 log = logging.getLogger(__name__)
 LOOK_UP = 5.0  # seconds until an input whose schema nobody has announced is looked at again
@@ -84,6 +87,7 @@ class WorkflowHost(Host):
         self._residents = Residents(Definitions(parts.app.workflows), options, limits.residents)
         self._requests = Requests(parts.outbound, service, parts.partitions)
         self._ends = Ends(parts.settlement, self._requests, service)
+        self._hearers = Hearers(any(workflow.signals for workflow in parts.app.workflows))
         self._orders = Orders(self._telling, self._residents, self._requests, self._ends)
         self._alarms = Alarms(names.commands(service), parts.admin, parts.position)
         self._may_fire: list[Run] = []
@@ -97,13 +101,28 @@ class WorkflowHost(Host):
 
     # -- what comes ------------------------------------------------------------------------------------------------
 
-    def start(self, delivery: Delivery, now: float) -> None:
-        slice_, record, envelope = delivery.slice, delivery.record, delivery.envelope
+    def take(self, delivery: Delivery, now: float) -> None:
         delivery.running = False
+        if delivery.route.is_command:
+            self._start(delivery, now)
+            return
+        envelope = delivery.envelope
+        told = turns.signal(now, delivery.route.type_name, delivery.record.value or b"")
+        for run in self._hearers.of(delivery.slice, envelope.correlation_or_id):
+            self._feed(run, told, now)
+        self._settlement.passed(delivery, now)
+
+    def _start(self, delivery: Delivery, now: float) -> None:
+        slice_, record, envelope = delivery.slice, delivery.record, delivery.envelope
         run = Run(slice_, envelope.id)
-        about = about_of(record, delivery.joined)
-        told = turns.start(now, record.value or b"", envelope.correlation_or_id, about=about)
+        told = turns.start(now, record.value or b"", envelope.correlation_or_id, about=about_of(record))
+        if delivery.joined:
+            slice_.keep(JOINED + run.id.encode(), write_joined(delivery.joined))
+        run.begun_by(told, envelope.origin)
+        if isinstance(delivery.handler, Workflow):
+            run.definition = delivery.handler
         slice_.instances[run.key] = run
+        self._hearers.add(run, told.name)
         try:
             self._advance(run, told, now)
         except MessageError as error:
@@ -208,8 +227,6 @@ class WorkflowHost(Host):
             self._feed(run, told, now)
 
     def join(self, slice_: Slice, envelope: Envelope, id_: bytes) -> None:
-        if _ASKS not in envelope.headers:
-            return
         run = slice_.instances[id_]
         headers: Headers = [(name, envelope.headers[name]) for name in REPLY_HEADERS if name in envelope.headers]
         key = JOINED + run.id.encode()
@@ -252,6 +269,8 @@ class WorkflowHost(Host):
             self._set_aside(run, told, now + LOOK_UP)
             self._arm(run)
         except MessageError as error:
+            if _decides(run, told):
+                raise  # whoever decided learns of it, and the question stays open
             if told.kind is InputKind.REPLY and run.instance is not None and run.instance.spoiled is None:
                 why = Failure(error.code, str(error), type(error).__name__)
                 self._try(run, turns.failure(told.at, told.number, why), now)
@@ -444,6 +463,7 @@ class WorkflowHost(Host):
         for run in runs:
             slice_.instances[run.key] = run
             self._arm(run)
+        self._hearers.find(slice_, runs)
         for run in runs:
             if run.turns and not run.parked and waits_for_steps(run):
                 self._run_again(run, now)
@@ -461,6 +481,12 @@ class WorkflowHost(Host):
     def forget(self, numbers: Collection[int]) -> None:
         self._early = {at: found for at, found in self._early.items() if at[0].number not in numbers}
         self._residents.forget(numbers)
+        self._hearers.forget(numbers)
+
+
+def _decides(run: Run, told: Input) -> bool:
+    """Whether a person's decision cannot be read."""
+    return run.instance is not None and isinstance(run.instance.waiting.get(told.number), AskPerson)
 
 
 def _has_not_begun(slice_: Slice, key: bytes) -> bool:

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, Protocol
 
 from antiphon.envelope import derived_id
 from antiphon.errors import NonDeterminism, StepBudgetExceeded, WorkflowError
-from antiphon.messages import Command
+from antiphon.escalation import Escalation
+from antiphon.messages import Command, Priority
 from antiphon.retry import Retry
-from antiphon.workflow.history import DecisionKind, Kept, decision, stem
+from antiphon.workflow.history import Asked, DecisionKind, Kept, decision, stem, time_bytes
 from antiphon.workflow.lines import Line, line, line_text
 from antiphon.workflow.turns import (
     ApprovalRequest,
@@ -45,12 +46,14 @@ class Awaited(Protocol):
     def fired(self) -> None: ...
 
 
-class Compensation(NamedTuple):
-    """What undoes a step, should the workflow not succeed."""
+class PlannedCall(NamedTuple):
+    """A command that is to be answered, and what is done until it is; `timeout` in seconds, of each try."""
 
     command: Command[Any]
     timeout: float | None
     retry: Retry
+    priority: Priority
+    escalate: Escalation | None
     line: Line
 
 
@@ -82,7 +85,7 @@ class Instance:
         self.listening: dict[str, deque[Any]] = {}  # type of signal -> who waits for one
         self.signals: dict[str, deque[bytes]] = {}  # type -> what came and nobody took yet
         self.unwanted: dict[str, int] = {}  # type -> how many that come are dropped
-        self.compensations: list[Compensation] = []
+        self.compensations: list[PlannedCall] = []
         self.unawaited: dict[int, Line] = {}  # steps that were made and have not begun
         self.forgotten: list[Line] = []  # those of them that are gone
         self.fault: WorkflowError | None = None
@@ -102,6 +105,8 @@ class Instance:
         self.lines: list[Line] = []
         self.values: list[bytes] = []
         self.taken: dict[str, int] = {}
+        self.times: list[bytes] = []
+        self.asked: list[Asked] = []
 
     def clear_outputs(self) -> None:
         """Forget what the last turn has handed out."""
@@ -144,6 +149,8 @@ class Instance:
         self.waiting[number] = who
         if due is not None:
             self.dues[number] = due
+            if self.replayed is None:
+                self.times.append(time_bytes(number, due))
             heappush(self._heap, (due, number))
 
     def forget(self, number: int) -> None:

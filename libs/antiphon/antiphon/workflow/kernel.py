@@ -15,13 +15,32 @@ from antiphon.errors import HistoryUnreadable, WorkflowError
 from antiphon.workflow.conclusion import conclude
 from antiphon.workflow.context import KernelContext
 from antiphon.workflow.fibers import DONE, Fiber, Step, close
-from antiphon.workflow.history import Decision, TurnRecord, kept_bytes, read, read_decisions, read_kept, write
+from antiphon.workflow.history import (
+    Clear,
+    Decision,
+    Failed,
+    FailedKind,
+    Shown,
+    TurnRecord,
+    kept_bytes,
+    read,
+    read_decisions,
+    read_kept,
+    shown_bytes,
+    write,
+)
 from antiphon.workflow.instance import Identity, Instance
 from antiphon.workflow.lines import line_text
 from antiphon.workflow.turns import Definition, Ending, Input, InputKind, KernelOptions, Turn
 from antiphon.workflow.waits import Answered
 
 START, REPLY, FAILURE, TIMER, SIGNAL, CANCEL = InputKind
+_FAILED: dict[Ending, FailedKind] = {
+    Ending.FAILED: "failed",
+    Ending.CANCELLED: "cancelled",
+    Ending.TIMED_OUT: "timed_out",
+    Ending.AGAIN: "again",
+}
 DEADLINE = 0  # the number of the workflow's own time limit
 
 
@@ -39,12 +58,11 @@ def advance(instance: Instance, told: Input) -> Turn:
     """
     if instance.spoiled is not None:
         raise WorkflowError(f"instance {instance.identity.id} cannot go on in memory ({instance.spoiled}); rebuild it")
-    instance.begin_turn(told.at)
-    instance.clear_outputs()
     if not _expected(instance, told):
         return Turn(instance.turn, None, due=instance.next_due())
-    status = instance.status
-    value = _prepare(instance, told)
+    status, value = instance.status, _prepare(instance, told)
+    instance.begin_turn(told.at)
+    instance.clear_outputs()
     _take(instance, told, value)
     instance.turn += 1
     due = instance.next_due()
@@ -55,7 +73,7 @@ def advance(instance: Instance, told: Input) -> Turn:
         instance.first,
         b"".join(instance.decisions),
         kept_bytes(instance.values, instance.taken),
-        (due, instance.waiting, len(instance.waiting)),
+        Clear(due, instance.waiting, len(instance.waiting), b"".join(instance.times), _shown(instance)),
     )
     return Turn(
         instance.turn,
@@ -70,6 +88,16 @@ def advance(instance: Instance, told: Input) -> Turn:
         instance.status if instance.status != status else None,
         tuple(instance.slow),
     )
+
+
+def _shown(instance: Instance) -> bytes:
+    """What people are shown of this turn beside its decisions; mostly nothing."""
+    outcome, end = instance.outcome, None
+    if outcome is not None and outcome.failure is not None:
+        end = Failed(_FAILED[outcome.ending], outcome.failure, outcome.uncompensated, outcome.after)
+    if not instance.asked and end is None:
+        return b""
+    return shown_bytes(Shown(tuple(instance.asked), end))
 
 
 def rebuild(definition: Definition, identity: Identity, options: KernelOptions, records: Iterable[bytes]) -> Instance:

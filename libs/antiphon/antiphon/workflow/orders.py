@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from antiphon.codec import Codec
 from antiphon.envelope import Envelope
 from antiphon.errors import AntiphonError, Permanent, UndecodableMessage
@@ -57,15 +55,11 @@ class Orders:
             return None
         if asked.role and order.role != asked.role:
             raise NotPossible(f"{order.by!r} decides as {order.role!r}, where workflow {run.id} asks a {asked.role!r}")
-        kind = type(asked.proposal) if asked.proposal is not None and order.proposal else None
+        approval: Approval[None] = Approval(order.approved, order.by, order.note)
         try:
-            proposal: Any = None if kind is None else kind.model_validate_json(order.proposal)
+            return turns.decided(now, order.number, approval, order.proposal)
         except ValueError as error:
-            raise UndecodableMessage(f"what {order.by!r} has made of the proposal cannot be read: {error}") from error
-        if proposal is None:
-            proposal = asked.proposal
-        approval = Approval(order.approved, order.by, order.note, proposal)
-        return turns.reply(now, order.number, approval.to_json())
+            raise UndecodableMessage(f"what {order.by!r} has made of the proposal is no JSON: {error}") from error
 
     def terminate(self, run: Run, order: TerminateRequested, now: float) -> None:
         """End it without running any of its code; what it waits for is cancelled, where that can be told."""

@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterable
 
 from antiphon.instances import PENDING_INPUT
-from antiphon.workflow.history import read, write
+from antiphon.workflow.history import Clear, read, write
 from antiphon.workflow.run import Pending, Run
 from antiphon.workflow.turns import Input, InputKind
 
 _VERSION = 1
+_NOTHING_CLEAR = Clear(None, (), 0, b"", b"")
 _OF_ANY_RUN = (InputKind.START, InputKind.SIGNAL, InputKind.CANCEL)
 
 
@@ -28,7 +29,7 @@ def read_pending_key(key: bytes) -> tuple[str, int]:
 def write_pending(pending: Pending) -> bytes:
     """A line of JSON, then the input as in the record of a turn."""
     head = {"v": _VERSION, "due": pending.due, "run": pending.run}
-    return json.dumps(head).encode() + b"\n" + write(0, 0, pending.told, 0, b"", b"", (None, (), 0))
+    return json.dumps(head).encode() + b"\n" + write(0, 0, pending.told, 0, b"", b"", _NOTHING_CLEAR)
 
 
 def read_pending(number: int, value: bytes) -> Pending:

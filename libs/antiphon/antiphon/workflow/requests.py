@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from antiphon.broker import Outgoing
-from antiphon.envelope import rfc3339
+from antiphon.envelope import deadline_header
 from antiphon.errors import TooManyOutputs
 from antiphon.lifecycle import CancelRequested
 from antiphon.messages import Answer, Command, Event
@@ -68,7 +68,7 @@ class Requests:
         record = self._outbound.record(request.command, request.id, now, run.origin, request.priority)
         headers = record.headers
         if request.deadline is not None:
-            headers.append(("ce_deadline", rfc3339(request.deadline).encode()))
+            headers.append(deadline_header(request.deadline))
         if request.awaited:
             headers.append(self._address(run))
             headers.append(("ce_replytoken", b"%b/%d/%d" % (run.id.encode(), run.number, request.number)))

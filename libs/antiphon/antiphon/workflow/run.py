@@ -92,9 +92,10 @@ class Run:
         """Its newest turn."""
         return read(self.slice.entries[self.place(self.turns)])
 
-    def begun_by(self, told: Input) -> None:
+    def begun_by(self, told: Input, origin: Origin | None = None) -> None:
         """This is the start that it was fed."""
         self._begun_by = told
+        self._origin = origin or self._origin
 
     @property
     def start(self) -> Input:

@@ -14,7 +14,8 @@ from antiphon.workflow.lines import line
 from antiphon.workflow.waits import Signal
 from antiphon.workflow_context import Late
 
-_TIMER = stem(DecisionKind.TIMER, "")
+_WITHIN = stem(DecisionKind.TIMER, "within")
+_TIMEOUT = stem(DecisionKind.TIMER, "timeout")
 AnyStep = Coroutine[Any, Any, Any]
 
 
@@ -46,7 +47,7 @@ class Scope(Step[Any]):
     def start(self) -> None:
         instance = self.instance
         if self.within is not None:
-            self._number = instance.decide(_TIMER, 0, self.line)
+            self._number = instance.decide(_WITHIN, 0, self.line)
             instance.await_number(self._number, self, instance.now + self.within)
         for step in self.steps:
             if self._over:  # one before it has decided already
@@ -181,7 +182,7 @@ class TimeLimit:
         fiber: Fiber[Any] = instance.current
         self._fiber = fiber
         fiber.limits = [*(fiber.limits or ()), self]
-        self._number = instance.decide(_TIMER, 0, self._line)
+        self._number = instance.decide(_TIMEOUT, 0, self._line)
         instance.await_number(self._number, self, instance.now + self._within)
 
     async def __aexit__(

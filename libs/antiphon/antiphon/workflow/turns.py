@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from antiphon.escalation import Escalation
 from antiphon.messages import Answer, Command, Event, Message, Priority
 from antiphon.retry import Retry
+from antiphon.workflow_context import Approval
 
 MessageT = TypeVar("MessageT", bound=Message)
 
@@ -76,6 +78,12 @@ def reply(at: float, number: int, payload: bytes = b"", *, about: bytes = b"") -
 def failure(at: float, number: int, why: Failure, *, about: bytes = b"") -> Input:
     """A call or a local step has failed."""
     return Input(InputKind.FAILURE, at, number, "", why.to_json(), about)
+
+
+def decided(at: float, number: int, approval: Approval[Any], proposal: str = "", *, about: bytes = b"") -> Input:
+    """A person has decided; `proposal` is JSON in place of the one in `approval` (ValueError if it is no JSON)."""
+    edited = json.loads(proposal) if proposal else None
+    return Input(InputKind.REPLY, at, number, "", approval.to_json(edited), about)
 
 
 def timer(at: float, number: int) -> Input:
@@ -164,7 +172,8 @@ class Outcome:
 
     `value` is the answer, `failure` why there is none. `command` begins the new run of CONTINUED, `after` is the delay
     of AGAIN in seconds. `signals` came and were not taken: a new run gets them after its start. `uncompensated` are the
-    compensations that failed.
+    compensations that failed; where there are some, the run has FAILED, whatever ended it, and its failure names them
+    among its causes.
     """
 
     ending: Ending
@@ -213,6 +222,8 @@ class Definition(Protocol):
     def version(self) -> int: ...
     @property
     def retry(self) -> Retry: ...
+    @property
+    def escalate(self) -> Escalation | None: ...
     @property
     def limit(self) -> float | None: ...
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 from zlib import crc32
 
 from antiphon.errors import (
@@ -19,14 +20,14 @@ from antiphon.errors import (
 )
 from antiphon.messages import Answer, Command, Event, Message, Priority
 from antiphon.workflow.fibers import Step
-from antiphon.workflow.history import DecisionKind, digest, message_stem, stem
+from antiphon.workflow.history import Asked, DecisionKind, digest, message_stem, stem
 from antiphon.workflow.instance import Instance
 from antiphon.workflow.turns import ApprovalRequest, CommandRequest, Failure, StepRequest
 from antiphon.workflow.values import Form
 from antiphon.workflow_context import Approval
 
 _CALL = DecisionKind.CALL
-_TIMER = stem(DecisionKind.TIMER, "")
+_SLEEP = stem(DecisionKind.TIMER, "sleep")
 
 
 @lru_cache(maxsize=4096)
@@ -144,7 +145,7 @@ class Sleep(Wait):
         return "sleep"
 
     def start(self) -> None:
-        self.enlist(_TIMER, 0, self.due)
+        self.enlist(_SLEEP, 0, self.due)
 
     def fired(self) -> None:
         self.instance.forget(self.number)
@@ -239,15 +240,22 @@ class LocalStep(Answered):
 
 
 class AskPerson(Answered):
-    """Waits for what a person decides."""
+    """Waits for what a person decides; a decision without a proposal brings the one that was `untouched`."""
 
-    __slots__ = ("proposal", "question", "role")
+    __slots__ = ("accepts", "proposal", "question", "role", "untouched")
 
     def __init__(
         self, instance: Instance, question: str, role: str, proposal: Message | None, timeout: float | None
     ) -> None:
         super().__init__(instance, timeout)
         self.question, self.role, self.proposal = question, role, proposal
+        self.accepts: type[Message] | None = None if proposal is None else type(proposal)
+        self.untouched = proposal
+
+    def accepting(self, kind: type[Message]) -> Self:
+        """Let a decision bring another type than what is proposed; without a proposal it brings None."""
+        self.accepts, self.untouched = kind, None
+        return self
 
     def __str__(self) -> str:
         return f"approval {self.question!r}"
@@ -258,6 +266,7 @@ class AskPerson(Answered):
         self.enlist(stem(DecisionKind.APPROVAL, self.role), crc32(self.question.encode(), proposed), due)
         if self.instance.replayed is None:
             self.instance.approvals.append(self._request(due))
+            self.instance.asked.append(self._asked())
 
     @property
     def request(self) -> ApprovalRequest:
@@ -267,8 +276,15 @@ class AskPerson(Answered):
     def _request(self, due: float | None) -> ApprovalRequest:
         return ApprovalRequest(self.number, self.question, self.role, due, self.proposal)
 
+    def _asked(self) -> Asked:
+        proposal = self.proposal
+        proposed = None if proposal is None else type(proposal).type_name()
+        accepted = None if self.accepts is None else self.accepts.type_name()
+        return Asked(self.number, self.question, proposed, proposal, accepted)
+
     def prepare(self, payload: bytes) -> Any:
         try:
-            return Approval.from_json(payload, None if self.proposal is None else type(self.proposal))
+            decided = Approval.from_json(payload, self.accepts)
         except (TypeError, ValueError) as error:
             raise UndecodableMessage(f"what was decided about {self.question!r} cannot be read: {error}") from error
+        return decided if decided.proposal is not None else replace(decided, proposal=self.untouched)

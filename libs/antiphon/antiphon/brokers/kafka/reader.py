@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from antiphon.broker import Headers, Partition, Reader, ReaderOptions, Record
+from antiphon.broker import Glimpse, Glimpses, Headers, Partition, Reader, ReaderOptions, Record
 from antiphon.brokers.kafka.connection import LOG, Connection
 from antiphon.brokers.kafka.failures import failure
 from antiphon.errors import BrokerError, OffsetOutOfRange
@@ -58,6 +59,15 @@ class KafkaReader(Reader):
             raise self._failures.popleft()
         return records
 
+    def look(self, limit: int, header: str) -> Glimpses:
+        try:
+            found = self._glimpses(self._client.consume(limit, 0), header)
+        except KafkaException as error:
+            raise failure(error, "reader") from error
+        if self._failures and not found:
+            raise self._failures.popleft()
+        return found
+
     def position(self, partition: Partition) -> int:
         return self._positions[partition]
 
@@ -87,12 +97,34 @@ class KafkaReader(Reader):
             topic, partition, offset = message.topic(), message.partition(), message.offset()
             if (topic, partition) in positions:
                 positions[topic, partition] = offset + 1
-                headers = message.headers()
-                headers = [] if headers is None else _without_nulls(headers)
-                timestamp = message.timestamp()[1]
-                parts = (topic, partition, offset, message.key(), message.value(), headers, timestamp)
-                records.append(_new(Record, parts))
+                records.append(_record(topic, partition, offset, message))
         return records
+
+    def _glimpses(self, messages: Sequence[Any], header: str) -> Glimpses:
+        """Messages of one partition come in runs: what is of the partition is done once for each."""
+        found: Glimpses = {}
+        run: list[Glimpse] = []
+        topic, partition = "", -1
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._take_event(error, message)
+                continue
+            if message.partition() != partition or message.topic() != topic:
+                topic, partition = message.topic(), message.partition()
+                at = Partition(topic, partition)
+                run = found.setdefault(at, []) if at in self._positions else []
+            wanted = None
+            for name, value in reversed(message.headers() or ()):
+                if name == header:
+                    wanted = value
+                    break
+            offset = message.offset()
+            run.append((offset, wanted or b"", partial(_record, topic, partition, offset, message)))
+        for at, run in found.items():
+            if at in self._positions:
+                self._positions[at] = max(self._positions[at], run[-1][0] + 1)
+        return found
 
     def _take_event(self, error: KafkaError, message: Any) -> None:
         at = Partition(message.topic(), message.partition())
@@ -108,6 +140,13 @@ class KafkaReader(Reader):
             self._failures.append(failure(error, "reader"))
         else:
             LOG.warning("reader: %s", error.str())
+
+
+def _record(topic: str, partition: int, offset: int, message: Any) -> Record:
+    headers = message.headers()
+    headers = [] if headers is None else _without_nulls(headers)
+    timestamp = message.timestamp()[1]
+    return _new(Record, (topic, partition, offset, message.key(), message.value(), headers, timestamp))
 
 
 def _without_nulls(headers: list[Any]) -> Headers:
