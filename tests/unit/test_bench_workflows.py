@@ -3,8 +3,11 @@ missing."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,3 +123,23 @@ def test_a_ratio_above_one_means_that_antiphon_is_better(
     figure: str, ours: float, theirs: float | None, shown: str
 ) -> None:
     assert ratio(figure, ours, theirs) == shown
+
+
+def test_a_system_that_fails_is_told_with_what_it_said_and_the_next_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = replace(ENGINES["dbos"], module="with_nothing", needs=(Path(sys.executable),), servers=_no_servers)
+    monkeypatch.setitem(ENGINES, "dbos", broken)
+    monkeypatch.setitem(ENGINES, "temporal", replace(broken, name="temporal"))
+    file = tmp_path / "figures.json"
+    assert main(["--systems", "dbos", "temporal", "--only", "local_step_p50_ms", "--quick", "--file", str(file)]) == 1
+    said = capsys.readouterr().err
+    assert "dbos local ended with 1" in said
+    assert "temporal local ended with 1" in said
+    assert "No module named tests.bench.peers.with_nothing" in said
+    assert json.loads(file.read_text()) == []
+
+
+@contextlib.contextmanager
+def _no_servers(directory: Path) -> Iterator[Mapping[str, str]]:
+    yield {}

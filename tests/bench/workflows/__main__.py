@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploy.kafka.run import BrokerFailed, BrokerUnavailable
 from tests.bench.peers.plan import FULL, QUICK, Plan
 from tests.bench.workflows import own, programs
 from tests.bench.workflows.engines import ENGINES
 from tests.bench.workflows.figures import ANTIPHON, FIGURES, Figure, RunFailed, as_json, medians
-from tests.bench.workflows.programs import Watcher
+from tests.bench.workflows.programs import ROLES, Watcher
 from tests.bench.workflows.report import show
 from tests.postgres import PostgresMissing
 
@@ -33,50 +33,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing := [str(path) for peer in peers for path in peer.missing()]:
         print(f"not installed: {', '.join(missing)}. Run `make peers`, or set PEERS=none", file=sys.stderr)
         return 1
-    try:
-        figures = medians(_measure(options))
-    except (BrokerUnavailable, BrokerFailed, PostgresMissing, RunFailed) as error:
-        print(error, file=sys.stderr)
-        return 1
+    found, failed = _measure(options)
+    figures = medians(found)
     options.file.parent.mkdir(exist_ok=True)
     options.file.write_text(as_json(figures) + "\n")
     if options.json:
         print(as_json(figures))
     else:
         show(figures, Console())
-    return 0
+    for error in failed:
+        print(error, file=sys.stderr)
+    return 1 if failed else 0
 
 
-def _measure(options: argparse.Namespace) -> list[Figure]:
-    """One system after the other, nothing else beside it."""
+def _measure(options: argparse.Namespace) -> tuple[list[Figure], list[Exception]]:
+    """One system after the other, nothing else beside it; what was found, and why a system has failed."""
     plan = Plan(QUICK if options.quick else FULL, tuple(options.only))
     found: list[Figure] = []
+    failed: list[Exception] = []
     with _bar() as bar:
-        everything = bar.add_task("", total=len(options.systems))
+        everything = bar.add_task("", total=sum(len(_figures_of(system, plan)) for system in options.systems))
+
+        def note(figure: Figure) -> None:
+            found.append(figure)
+            bar.update(everything, completed=len({(each.system, each.figure) for each in found}))
+            value = f"{figure.value:,.4g}, load {os.getloadavg()[0]:.1f}"
+            bar.console.print(f"{figure.system} {figure.figure}: {value}")
+
         for system in options.systems:
 
-            def begin(figure: str, system: str = system) -> None:
-                bar.update(everything, description=f"{system}: {figure}")
+            def begin(what: str, system: str = system) -> None:
+                bar.update(everything, description=f"{system}: {what}")
 
-            def note(figure: Figure) -> None:
-                found.append(figure)
-                bar.console.print(
-                    f"{figure.system} {figure.figure}: {figure.value:,.4g}, load {os.getloadavg()[0]:.1f}"
-                )
+            watcher = Watcher(begin, note)
+            watcher.begin("starts")
+            try:
+                _measure_one(system, plan, watcher)
+            except (BrokerUnavailable, BrokerFailed, PostgresMissing, RunFailed) as error:
+                failed.append(error)
+    return found, failed
 
-            with tempfile.TemporaryDirectory(prefix="antiphon-bench-") as directory:
-                begin("starts")
-                watcher = Watcher(begin, note)
-                if system == ANTIPHON:
-                    own.measure(plan, Path(directory), watcher)
-                else:
-                    programs.measure(ENGINES[system], plan, Path(directory), watcher)
-            bar.advance(everything)
-    return found
+
+def _measure_one(system: str, plan: Plan, watcher: Watcher) -> None:
+    with tempfile.TemporaryDirectory(prefix="antiphon-bench-", ignore_cleanup_errors=True) as directory:
+        if system == ANTIPHON:
+            own.measure(plan, Path(directory), watcher)
+        else:
+            programs.measure(ENGINES[system], plan, Path(directory), watcher)
+
+
+def _figures_of(system: str, plan: Plan) -> list[str]:
+    """What will be found."""
+    known = FIGURES if system == ANTIPHON else {figure for role in ROLES.values() for figure in role}
+    return [figure for figure in known if plan.wants(figure)]
 
 
 def _bar() -> Progress:
-    columns = (BarColumn(), TextColumn("{task.completed}/{task.total} systems"), TimeElapsedColumn())
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, TextColumn("{task.description}"), console=Console(stderr=True))
 
 

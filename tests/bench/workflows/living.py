@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 from tests.bench.peers.plan import Sizes
 from tests.bench.workflows.apps import TICKS, CallSteps, Park, RunSteps, Tick, Ticked, Wait
@@ -30,10 +31,10 @@ def parked(site: Site, sizes: Sizes) -> float:
 
 def resumed(site: Site, sizes: Sizes) -> float:
     """Seconds from the start of a new owner's service to the end of all that `parked` has left, answered meanwhile."""
-    told = site.count(site.names.commands(Park.service))
-    before = told.read_all()
-    site.start("gate").wait_until_ready()
-    told.wait_for(before + sizes.parked)
+    with closing(site.count(site.names.commands(Park.service))) as told:
+        before = told.read_all()
+        site.start("gate").wait_until_ready()
+        told.wait_for(before + sizes.parked)
     bench = site.start("bench")
     bench.used()  # it answers as soon as it has loaded what it needs
     begun = time.perf_counter()
@@ -46,13 +47,13 @@ def handed_over(site: Site, sizes: Sizes) -> float:
     first = site.start("bench")
     first.wait_until_ready()
     _park(site, Park(steps=0), sizes.handed_over)
-    ticks = site.count(site.names.events(TICKS))
-    site.send(site.commands(Tick(steps=TICKS_EACH), TICKING))
-    second = site.start("bench")
-    second.wait_until_ready()
-    ticks.wait_for(ticks.seen + 2 * TICKING)
-    first.terminate()
-    seconds = _silence(site, ticks, second)
+    with closing(site.count(site.names.events(TICKS))) as ticks:
+        site.send(site.commands(Tick(steps=TICKS_EACH), TICKING))
+        second = site.start("bench")
+        second.wait_until_ready()
+        ticks.wait_for(ticks.seen + 2 * TICKING)
+        first.terminate()
+        seconds = _silence(site, ticks, second)
     first.wait()
     return seconds
 
@@ -95,7 +96,7 @@ def _costs(site: Site, bench: Service, park: Park, sizes: Sizes, more: int) -> l
 
 def _park(site: Site, command: Park, count: int) -> None:
     """Return when so many more wait at the gate."""
-    waiting = site.count(site.names.commands(Wait.service))
-    before = waiting.read_all()
-    site.send(site.commands(command, count))
-    waiting.wait_for(before + count)
+    with closing(site.count(site.names.commands(Wait.service))) as waiting:
+        before = waiting.read_all()
+        site.send(site.commands(command, count))
+        waiting.wait_for(before + count)

@@ -18,7 +18,7 @@ from tests.bench.workflows.engines import Peer
 from tests.bench.workflows.figures import Figure, RunFailed
 
 ROOT = Path(__file__).parents[3]
-SILENCE = 600.0  # seconds without a word from a program after which it is ended
+SILENCE = 1_200.0  # seconds without a word from a program after which it is ended
 # what a program plays -> what this finds or prepares
 ROLES = {
     "remote": (

@@ -108,7 +108,7 @@ class Count:
                 "group.id": f"{site.names.prefix}watcher",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
-                "fetch.wait.max.ms": 10,
+                "fetch.wait.max.ms": 100,
             }
         )
         self._client.assign([TopicPartition(topic, number, 0) for number in range(site.partitions)])
@@ -154,7 +154,6 @@ class Site:
         self._broker = KafkaBroker(KAFKA, bootstrap_servers)
         self._producer = self._broker.producer()
         self._services: list[Service] = []
-        self._counts: list[Count] = []
         self._commands = self._ended = 0
 
     def start(self, app: str) -> Service:
@@ -163,9 +162,8 @@ class Site:
         return self._services[-1]
 
     def count(self, topic: str) -> Count:
-        """From the topic's beginning."""
-        self._counts.append(Count(topic, self))
-        return self._counts[-1]
+        """From the topic's beginning; to be closed."""
+        return Count(topic, self)
 
     def commands(self, command: Command[Any], count: int) -> list[Outgoing]:
         """So many of the same; each begins an instance of its own."""
@@ -220,8 +218,7 @@ class Site:
     def __exit__(self, *_: object) -> None:
         for running in self._services:
             running.close()
-        for count in self._counts:
-            count.close()
+        self._ends.close()
         self._producer.close()
         self._admin.delete_topics([plan.name for plan in self._plans])
         self._admin.close()
