@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -11,9 +12,8 @@ from tests.bench.workflows.figures import ANTIPHON, FIGURES, Figure, higher_is_b
 
 NOTES = (
     "Each figure is the median of the repetitions. One system at a time, with servers of its own, on this machine.",
-    "÷: how many times better Antiphon is than the other, as a rate, or as a time or size.",
-    "The same programs everywhere: a step is given a command of 400 bytes and returns it; all workflows begin at "
-    "once, and the clock runs until the last one has ended. A call goes to a handler in another process.",
+    "The same programs everywhere: a step is given a command (370 bytes of JSON) and returns it; all workflows "
+    "begin at once, and the clock runs until the last one has ended. A call goes to a handler in another process.",
     "antiphon: four partitions, two services as `antiphon run` starts them, both transactional. Its commands are "
     "written by a bare producer and its ends counted by a bare consumer; the others are driven by their clients, "
     "in the process of the workflows. Workflows of one step are ten times as many as elsewhere.",
@@ -34,18 +34,20 @@ def show(figures: Sequence[Figure], console: Console) -> None:
     """A table with Antiphon's ratios, and what is to be known about it."""
     systems = list(dict.fromkeys(figure.system for figure in figures))
     values = {(figure.system, figure.figure): figure.value for figure in figures}
-    table = Table("")
+    table = Table("", box=SIMPLE, caption="÷: how many times better Antiphon is than the other")
     for system in systems:
         table.add_column(system, justify="right", no_wrap=True)
-    peers = [system for system in systems if system != ANTIPHON] if ANTIPHON in systems else []
-    for peer in peers:
-        table.add_column(f"÷ {peer}", justify="right", no_wrap=True)
-    for name, what in FIGURES.items():
-        found = [values.get((system, name)) for system in systems]
-        if any(value is not None for value in found):
-            ratios = [ratio(name, values.get((ANTIPHON, name)), values.get((peer, name))) for peer in peers]
-            table.add_row(f"{name}\n  [dim]{what}[/dim]", *map(_shown, found), *ratios)
+    shown = [name for name in FIGURES if any(figure.figure == name for figure in figures)]
+    for name in shown:
+        cells = []
+        for system in systems:
+            value = values.get((system, name))
+            than = ratio(name, values.get((ANTIPHON, name)), value) if system != ANTIPHON else ""
+            cells.append(f"{_shown(value)}\n[dim]÷ {than}[/dim]" if than else _shown(value))
+        table.add_row(name, *cells)
     console.print(table)
+    for name in shown:
+        console.print(f"{name}: {FIGURES[name]}", style="dim")
     for note in NOTES:
         console.print(f"- {note}", style="dim")
 
