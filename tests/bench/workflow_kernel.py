@@ -1,6 +1,6 @@
 """`python -m tests.bench.workflow_kernel`: what a turn of a workflow costs, taken for the first time and fed again.
 
-No broker. Processor time, so that others on the machine count little; the best of several rounds, beside a bare
+No broker. Processor time, so that others on the machine count little; the best of many short rounds, beside a bare
 generator that is sent as many values.
 """
 
@@ -19,8 +19,8 @@ from antiphon.workflow.kernel import advance, open_instance, rebuild
 from antiphon.workflow.turns import KernelOptions
 
 CALLS = 20  # of each instance, one after another
-INSTANCES = 500
-ROUNDS = 5
+INSTANCES = 50
+ROUNDS = 100
 
 
 class Counted(Reply):

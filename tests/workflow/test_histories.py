@@ -16,12 +16,12 @@ from antiphon.workflow import turns
 from antiphon.workflow.history import (
     FORMAT,
     SHOWN,
+    U32,
     Asked,
     Clear,
     DecisionKind,
     Failed,
     Shown,
-    decision,
     kept_bytes,
     read,
     read_decisions,
@@ -164,7 +164,7 @@ inputs = st.builds(
 def test_every_record_is_read_as_it_was_written(
     told: Input, made: list[tuple[DecisionKind, str, int]], waiting: list[int], due: Due | None
 ) -> None:
-    body = b"".join(decision(stem(kind, name), digest) for kind, name, digest in made)
+    body = b"".join(stem(kind, name) + U32.pack(digest) for kind, name, digest in made)
     kept = kept_bytes([b"1", b'"x"'], {"change": 2})
     times = b"".join(time_bytes(number, number / 8) for number in waiting)
     shown = Shown((Asked(9, "Go on?", "a.B", {"c": [1]}, None),), Failed("again", CANCELLED, (CANCELLED,), 2.5))

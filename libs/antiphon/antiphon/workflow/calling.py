@@ -59,7 +59,7 @@ async def _tried(instance: Instance, planned: PlannedCall, command: Command[Any]
 
 
 def _once(instance: Instance, planned: PlannedCall, command: Command[Any]) -> Call:
-    return Call(instance, command, planned.timeout, planned.priority).at(planned.line)
+    return Call(instance, command, planned.timeout, planned.priority, planned.line)
 
 
 async def _decided(instance: Instance, planned: PlannedCall, escalation: Escalation, failed: CommandFailed) -> Any:

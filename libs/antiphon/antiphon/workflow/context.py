@@ -20,7 +20,7 @@ from antiphon.workflow.completions import Completions
 from antiphon.workflow.fibers import Fiber, Step
 from antiphon.workflow.history import DecisionKind, digest, message_stem, stem
 from antiphon.workflow.instance import Instance, PlannedCall
-from antiphon.workflow.lines import line, line_text
+from antiphon.workflow.lines import caller, line, line_text
 from antiphon.workflow.scopes import Gather, Race, Shield, TimeLimit
 from antiphon.workflow.turns import CommandRequest, EventRequest
 from antiphon.workflow.values import Form
@@ -100,7 +100,7 @@ class KernelContext(WorkflowContext):
         if escalate is not None:
             escalate.check(type(command))
         instance.count()
-        where = line()
+        where = caller()
         instance.decide(message_stem(DecisionKind.COMPENSATE, type(command)), digest(command), where)
         instance.compensations.append(PlannedCall(command, _seconds(timeout), retry, "normal", escalate, where))
 
@@ -108,7 +108,7 @@ class KernelContext(WorkflowContext):
         instance = self._instance
         instance.count()
         instance.status = text[:LONGEST_STATUS]
-        instance.decide(stem(DecisionKind.STATUS, instance.status), 0, line())
+        instance.decide(stem(DecisionKind.STATUS, instance.status), 0, caller())
 
     def continue_as_new(self, command: Command[Any]) -> NoReturn:
         instance = self._instance
@@ -116,7 +116,7 @@ class KernelContext(WorkflowContext):
             raise TypeError(f"continue_as_new takes a {instance.definition.message.__name__}, not {command!r:.80}")
         if instance.compensations:
             raise WorkflowError(
-                f"{line_text(line())} begins a new run with {len(instance.compensations)} compensations registered, "
+                f"{line_text(caller())} begins a new run with {len(instance.compensations)} compensations registered, "
                 "which it would lose; do that before there are any, or after another workflow has done that part"
             )
         raise ContinueAsNew(command)
@@ -139,7 +139,7 @@ class KernelContext(WorkflowContext):
         instance = self._instance
         instance.count()
         form = Form("ctx.record's function", returns)
-        where = line()
+        where = caller()
         instance.decide(_RECORD, 0, where)
         if instance.replaying:
             return form.reread(instance.recorded_value())
@@ -188,21 +188,20 @@ class KernelContext(WorkflowContext):
         instance, limit = self._instance, _seconds(timeout)
         escalate = escalate or instance.definition.escalate
         if not retry.delays and escalate is None:
-            return Call(instance, command, limit, priority)
+            return Call(instance, command, limit, priority, caller())
         if escalate is not None:
             escalate.check(type(command))
-        return Fiber(instance, call(instance, PlannedCall(command, limit, retry, priority, escalate, line())))
+        return Fiber(instance, call(instance, PlannedCall(command, limit, retry, priority, escalate, caller())))
 
     def run(
         self, name: str, fn: Callable[[], Awaitable[Any] | Any], *, returns: Any = None, retry: Retry = Retry()
     ) -> Any:
-        instance, form = self._instance, Form(f"step {name!r}", returns)
+        instance, form, where = self._instance, Form(f"step {name!r}", returns), caller()
         if not name:
             raise ValueError("a local step needs a name, by which people know it")
         if not retry.delays:
-            return LocalStep(instance, name, fn, form)
-        where = line()
-        return Fiber(instance, again(instance, lambda: LocalStep(instance, name, fn, form).at(where), retry, where))
+            return LocalStep(instance, name, fn, form, where)
+        return Fiber(instance, again(instance, lambda: LocalStep(instance, name, fn, form, where), retry, where))
 
     def sleep(self, duration: Duration) -> Step[None]:
         return Sleep(self._instance, seconds(duration))

@@ -41,11 +41,13 @@ class Step(Coroutine[Any, Any, T]):
     __slots__ = ("error", "instance", "line", "parent", "phase", "value")
     shielded = False  # whether it goes on when the fiber that awaits it is cancelled
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, where: Line | None = None) -> None:
         self.phase: Phase = DONE  # until it is one, so that nobody looks for its await
-        instance.count()
+        self.line: Line = where or line()
+        instance.steps += 1
+        if instance.steps > instance.budget:
+            instance.over_budget(self.line)
         self.instance = instance
-        self.line: Line = line()
         self.parent: Parent | None = None
         self.phase = NEW
         self.value: Any = None
@@ -184,8 +186,10 @@ class Fiber(Step[T]):
             if found is None:
                 return
             step = found
-            instance.count(step.line)
-            if self._interrupted(step):
+            instance.steps += 1
+            if instance.steps > instance.budget:
+                instance.over_budget(step.line)
+            if (self.cancelled is not None or self.limits) and self._interrupted(step):
                 continue
             step.begin(self)
             if step.phase is not DONE:
@@ -206,8 +210,8 @@ class Fiber(Step[T]):
             self.instance.forgotten.clear()  # an error dropped them, not an author
             self._end(None, raised)
         else:
-            if isinstance(found, Step) and found.instance is self.instance:
-                return found
+            if getattr(found, "instance", None) is self.instance:  # four times as fast as isinstance of an ABC
+                return found  # type: ignore[no-any-return]
             raise ForeignAwaitable(f"{type(found).__name__} {found!r:.60}", standing_text(self.coroutine))
         return None
 

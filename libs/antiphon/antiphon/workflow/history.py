@@ -31,8 +31,9 @@ SHOWN = 256  # numbers that are waited for, in clear; of more, these are the low
 # due: when (0: never) and which number, how many are waited for,
 # lengths: name, payload, about, decisions, kept, times, shown
 _FRAME = Struct("<BBHIdIIdIIHIIIIII")
+_DUE, _COUNT, _CLEAR = slice(7, 9), 9, slice(15, 17)  # places in it
 _DECISION = Struct("<BH")
-_U32 = Struct("<I")
+U32 = Struct("<I")
 _TIME = Struct("<Id")
 
 
@@ -119,7 +120,7 @@ class Clear(NamedTuple):
 
 
 class TurnRecord(NamedTuple):
-    """A record taken apart; `decisions`, `kept`, `times`, `shown` and `waits` are bytes still."""
+    """A record taken apart; `decisions`, `kept` and `clear`, which is all behind them, are bytes still."""
 
     turn: int
     version: int
@@ -127,24 +128,35 @@ class TurnRecord(NamedTuple):
     first: int
     decisions: bytes
     kept: bytes
-    due: Due | None
-    waiting_count: int
-    times: bytes
-    shown: bytes
-    waits: bytes
+    clear: bytes
+    frame: tuple[Any, ...]
+
+    @property
+    def due(self) -> Due | None:
+        """What is due next."""
+        at, number = self.frame[_DUE]
+        return Due(at, number) if at else None
+
+    @property
+    def waiting_count(self) -> int:
+        """How many numbers are waited for."""
+        return int(self.frame[_COUNT])
 
     @property
     def waiting(self) -> tuple[int, ...]:
         """The numbers that are waited for, in order; the lowest 256 of them."""
-        return tuple(number for (number,) in _U32.iter_unpack(self.waits))
+        times, shown = self.frame[_CLEAR]
+        return tuple(number for (number,) in U32.iter_unpack(self.clear[times + shown :]))
 
     def dues(self) -> dict[int, float]:
         """Until when waits last that began in this turn: number -> seconds since 1970."""
-        return dict(_TIME.iter_unpack(self.times))
+        times, _ = self.frame[_CLEAR]
+        return dict(_TIME.iter_unpack(self.clear[:times]))
 
     def told(self) -> Shown:
         """What it shows to people beside its decisions."""
-        return read_shown(self.shown)
+        times, shown = self.frame[_CLEAR]
+        return read_shown(self.clear[times : times + shown])
 
     def decided(self) -> list[Decision]:
         """The turn's decisions."""
@@ -164,11 +176,6 @@ def message_stem(kind: DecisionKind, message: type[Message]) -> bytes:
     return stem(kind, message.type_name())
 
 
-def decision(stem_: bytes, digest: int) -> bytes:
-    """The whole of it."""
-    return stem_ + _U32.pack(digest)
-
-
 def digest(message: Message) -> int:
     """CRC-32 of the fields that were set, as JSON: a field that is added with a default changes no history."""
     return crc32(message.__pydantic_serializer__.to_json(message, exclude_unset=True))
@@ -181,8 +188,8 @@ def read_decisions(found: bytes, first: int) -> list[Decision]:
         kind, length = _DECISION.unpack_from(found, place)
         end = place + _DECISION.size + length
         name = found[place + _DECISION.size : end].decode()
-        decisions.append(Decision(number, DecisionKind(kind), name, _U32.unpack_from(found, end)[0]))
-        place, number = end + _U32.size, number + 1
+        decisions.append(Decision(number, DecisionKind(kind), name, U32.unpack_from(found, end)[0]))
+        place, number = end + U32.size, number + 1
     return decisions
 
 
@@ -220,11 +227,12 @@ def write(turn: int, version: int, told: Input, first: int, decisions: bytes, ke
     due, waiting, count, times, shown = clear
     name_bytes = name.encode()
     due_at, due_number = due or (0.0, 0)
-    lengths = len(name_bytes), len(payload), len(about), len(decisions), len(kept), len(times), len(shown)
-    frame = _FRAME.pack(FORMAT, kind, version, turn, at, number, first, due_at, due_number, count, *lengths)
-    parts = [frame, name_bytes, payload, about, decisions, kept, times, shown]
-    parts += map(_U32.pack, sorted(waiting)[:SHOWN])
-    return b"".join(parts)
+    frame = _FRAME.pack(
+        FORMAT, kind, version, turn, at, number, first, due_at, due_number, count,
+        len(name_bytes), len(payload), len(about), len(decisions), len(kept), len(times), len(shown),
+    )  # fmt: skip
+    waits = U32.pack(*waiting) if count == 1 else b"".join(map(U32.pack, sorted(waiting)[:SHOWN]))
+    return b"".join((frame, name_bytes, payload, about, decisions, kept, times, shown, waits))
 
 
 def read(record: bytes) -> TurnRecord:
@@ -242,28 +250,27 @@ def _unknown(record: bytes) -> TurnRecord:
 
 
 def _read_1(record: bytes) -> TurnRecord:
+    frame = _FRAME.unpack_from(record)
     (
-        _, kind, version, turn, at, number, first, due_at, due_number, count,
+        _, kind, version, turn, at, number, first, _, _, count,
         name_size, payload_size, about_size, decisions_size, kept_size, times_size, shown_size,
-    ) = _FRAME.unpack_from(record)  # fmt: skip
+    ) = frame  # fmt: skip
     payload = _FRAME.size + name_size
     about = payload + payload_size
     decisions = about + about_size
     kept = decisions + decisions_size
-    times = kept + kept_size
-    shown = times + times_size
-    end = shown + shown_size
-    if len(record) != end + _U32.size * min(count, SHOWN):
-        raise ValueError(f"it has {len(record)} bytes where its frame says {end + _U32.size * min(count, SHOWN)}")
+    clear = kept + kept_size
+    size = clear + times_size + shown_size + U32.size * (count if count < SHOWN else SHOWN)
+    if len(record) != size:
+        raise ValueError(f"it has {len(record)} bytes where its frame says {size}")
     name = record[_FRAME.size : payload].decode() if name_size else ""
-    about_bytes = record[about:decisions] if about_size else b""
-    told = Input(_KINDS[kind], at, number, name, record[payload:about], about_bytes)
-    due = Due(due_at, due_number) if due_at else None
-    return TurnRecord(
-        turn, version, told, first, record[decisions:kept], record[kept:times],
-        due, count, record[times:shown], record[shown:end], record[end:],
-    )  # fmt: skip
+    told = _new(Input, (_KINDS[kind], at, number, name, record[payload:about], record[about:decisions]))
+    found: TurnRecord = _new(
+        TurnRecord, (turn, version, told, first, record[decisions:kept], record[kept:clear], record[clear:], frame)
+    )
+    return found
 
 
 _SHOWN = TypeAdapter(Shown)
+_new: Any = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 _KINDS: dict[int, InputKind] = {int(kind): kind for kind in InputKind}

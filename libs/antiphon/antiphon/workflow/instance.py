@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heapify, heappop, heappush
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, NoReturn, Protocol
 
 from antiphon.envelope import derived_id
 from antiphon.errors import NonDeterminism, StepBudgetExceeded, WorkflowError
 from antiphon.escalation import Escalation
 from antiphon.messages import Command, Priority
 from antiphon.retry import Retry
-from antiphon.workflow.history import Asked, DecisionKind, Kept, decision, stem, time_bytes
+from antiphon.workflow.history import U32, Asked, DecisionKind, Kept, stem, time_bytes
 from antiphon.workflow.lines import Line, line, line_text
 from antiphon.workflow.turns import (
     ApprovalRequest,
@@ -41,7 +41,9 @@ class Runnable(Protocol):
 
 
 class Awaited(Protocol):
-    """What waits under a number, and is told when its time has come."""
+    """What waits under a number, and is told when its time has come; `answered`: it takes a reply or a failure, too."""
+
+    answered: ClassVar[bool]
 
     def fired(self) -> None: ...
 
@@ -66,6 +68,8 @@ class Instance:
 
     def __init__(self, definition: Definition, identity: Identity, options: KernelOptions) -> None:
         self.definition, self.identity, self.options = definition, identity, options
+        self.budget = options.budget
+        self._seed = f"{identity.id}\x1f{identity.run}"  # as `derived_id` joins its parts
         self.turn = 0  # the number of the last turn that was taken
         self.now = 0.0
         self.number = 0  # of the last decision
@@ -92,30 +96,40 @@ class Instance:
         self.stopped: tuple[Ending, str] | None = None  # why it is to end, from outside
         self.failing: Outcome | None = None  # how it ends, when its compensations have ended
         self.replayed: Kept | None = None  # what the history kept of this turn, while it is fed again
-        self.begin_turn(0.0)
-        self.clear_outputs()
-
-    def begin_turn(self, at: float) -> None:
-        """Forget the decisions of the last turn; time never goes back."""
-        if at > self.now:
-            self.now = at
-        self.steps = 0
-        self.first = self.number + 1
+        self.steps = 0  # in this turn, as all below
+        self.first = 1
         self.decisions: list[bytes] = []
         self.lines: list[Line] = []
         self.values: list[bytes] = []
         self.taken: dict[str, int] = {}
         self.times: list[bytes] = []
         self.asked: list[Asked] = []
-
-    def clear_outputs(self) -> None:
-        """Forget what the last turn has handed out."""
         self.commands: list[CommandRequest] = []
         self.events: list[EventRequest] = []
         self.cancels: list[CancelRequest] = []
         self.requests: list[StepRequest] = []
         self.approvals: list[ApprovalRequest] = []
         self.slow: list[tuple[str, float]] = []
+        self._outputs: tuple[list[Any], ...] = (
+            self.times, self.asked, self.commands, self.events, self.cancels, self.requests, self.approvals, self.slow
+        )  # fmt: skip
+
+    def begin_turn(self, at: float) -> None:
+        """Forget the last turn; time never goes back."""
+        if at > self.now:
+            self.now = at
+        self.steps = 0
+        self.first = self.number + 1
+        self.decisions.clear()
+        self.lines.clear()
+        self.values.clear()
+        self.taken.clear()
+
+    def clear_outputs(self) -> None:
+        """Forget what the last turn has handed out."""
+        for left in self._outputs:
+            if left:
+                left.clear()
 
     @property
     def replaying(self) -> bool:
@@ -124,34 +138,33 @@ class Instance:
     def count(self, where: Line | None = None) -> None:
         """One more step in this turn, of this line or of the caller's (StepBudgetExceeded beyond the budget)."""
         self.steps += 1
-        if self.steps > self.options.budget:
-            self._too_many(where or line())
+        if self.steps > self.budget:
+            self.over_budget(where or line())
 
-    def _too_many(self, where: Line) -> None:
-        self.fault = self.fault or StepBudgetExceeded(f"{self.options.budget:,} steps", line_text(where))
-        if self.steps > self.options.budget + 100:
+    def over_budget(self, where: Line) -> NoReturn:
+        """This line has made one step too many."""
+        self.fault = self.fault or StepBudgetExceeded(f"{self.budget:,} steps", line_text(where))
+        if self.steps > self.budget + 100:
             raise TooManySteps
         raise self.fault
 
     def decide(self, stem_: bytes, digest: int, where: Line) -> int:
         """Note a decision; returns its number."""
-        self.number += 1
-        self.decisions.append(decision(stem_, digest))
+        self.number = number = self.number + 1
+        self.decisions.append(stem_ + U32.pack(digest))
         self.lines.append(where)
-        return self.number
+        return number
 
     def derived(self, *parts: str) -> str:
         """An id that follows from the instance, the run and these parts."""
-        return derived_id(self.identity.id, str(self.identity.run), *parts)
+        return derived_id(self._seed, *parts)
 
-    def await_number(self, number: int, who: Awaited, due: float | None) -> None:
-        """`who` waits under this number, until `due` at most."""
-        self.waiting[number] = who
-        if due is not None:
-            self.dues[number] = due
-            if self.replayed is None:
-                self.times.append(time_bytes(number, due))
-            heappush(self._heap, (due, number))
+    def await_time(self, number: int, due: float) -> None:
+        """What waits under this number does so until then at most."""
+        self.dues[number] = due
+        if self.replayed is None:
+            self.times.append(time_bytes(number, due))
+        heappush(self._heap, (due, number))
 
     def forget(self, number: int) -> None:
         """Nobody waits under this number any more."""
@@ -162,6 +175,8 @@ class Instance:
     def next_due(self) -> Due | None:
         """The earliest time that somebody waits for."""
         heap, dues = self._heap, self.dues
+        if not heap:
+            return None
         if len(heap) > 2 * len(dues) + 64:
             heap[:] = [(due, number) for number, due in dues.items()]
             heapify(heap)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from antiphon.errors import HistoryUnreadable, WorkflowError
 from antiphon.workflow.conclusion import conclude
 from antiphon.workflow.context import KernelContext
 from antiphon.workflow.fibers import DONE, Fiber, Step, close
 from antiphon.workflow.history import (
+    NOTHING_KEPT,
     Clear,
     Decision,
     Failed,
@@ -32,7 +33,6 @@ from antiphon.workflow.history import (
 from antiphon.workflow.instance import Identity, Instance
 from antiphon.workflow.lines import line_text
 from antiphon.workflow.turns import Definition, Ending, Input, InputKind, KernelOptions, Turn
-from antiphon.workflow.waits import Answered
 
 START, REPLY, FAILURE, TIMER, SIGNAL, CANCEL = InputKind
 _FAILED: dict[Ending, FailedKind] = {
@@ -41,6 +41,7 @@ _FAILED: dict[Ending, FailedKind] = {
     Ending.TIMED_OUT: "timed_out",
     Ending.AGAIN: "again",
 }
+_LATE: Any = object()
 DEADLINE = 0  # the number of the workflow's own time limit
 
 
@@ -58,9 +59,10 @@ def advance(instance: Instance, told: Input) -> Turn:
     """
     if instance.spoiled is not None:
         raise WorkflowError(f"instance {instance.identity.id} cannot go on in memory ({instance.spoiled}); rebuild it")
-    if not _expected(instance, told):
+    value = _value(instance, told)
+    if value is _LATE:
         return Turn(instance.turn, None, due=instance.next_due())
-    status, value = instance.status, _prepare(instance, told)
+    status = instance.status
     instance.begin_turn(told.at)
     instance.clear_outputs()
     _take(instance, told, value)
@@ -72,7 +74,7 @@ def advance(instance: Instance, told: Input) -> Turn:
         told if told.at == instance.now else told._replace(at=instance.now),
         instance.first,
         b"".join(instance.decisions),
-        kept_bytes(instance.values, instance.taken),
+        kept_bytes(instance.values, instance.taken) if instance.values or instance.taken else b"",
         Clear(due, instance.waiting, len(instance.waiting), b"".join(instance.times), _shown(instance)),
     )
     return Turn(
@@ -95,7 +97,7 @@ def _shown(instance: Instance) -> bytes:
     outcome, end = instance.outcome, None
     if outcome is not None and outcome.failure is not None:
         end = Failed(_FAILED[outcome.ending], outcome.failure, outcome.uncompensated, outcome.after)
-    if not instance.asked and end is None:
+    if end is None and not instance.asked:
         return b""
     return shown_bytes(Shown(tuple(instance.asked), end))
 
@@ -113,23 +115,24 @@ def rebuild(definition: Definition, identity: Identity, options: KernelOptions, 
 
 def refeed(instance: Instance, record: TurnRecord) -> None:
     """Feed one recorded turn again, and compare."""
-    if record.turn != instance.turn + 1 or record.version != instance.definition.version:
+    turn, version, told, _, decisions, kept, _, _ = record
+    if turn != instance.turn + 1 or version != instance.definition.version:
         raise HistoryUnreadable(
-            f"instance {instance.identity.id} has turn {record.turn} of version {record.version} where turn "
+            f"instance {instance.identity.id} has turn {turn} of version {version} where turn "
             f"{instance.turn + 1} of version {instance.definition.version} is expected"
         )
-    told = record.input
+    value = _value(instance, told)
     instance.begin_turn(told.at)
-    instance.replayed = read_kept(record.kept)
-    if not _expected(instance, told):
+    instance.replayed = read_kept(kept) if kept else NOTHING_KEPT
+    if value is _LATE:
         raise _differs(instance, f"a {told.kind.name.lower()} for number {told.number}", "not wait for it")
     try:
-        _take(instance, told, _prepare(instance, told))
+        _take(instance, told, value)
     finally:
         instance.replayed = None
-    if b"".join(instance.decisions) != record.decisions:
+    if b"".join(instance.decisions) != decisions:
         raise _difference(instance, record.decided())
-    instance.turn += 1
+    instance.turn = turn
 
 
 def close_instance(instance: Instance) -> None:
@@ -164,26 +167,18 @@ def standing(instance: Instance) -> list[str]:
     return found
 
 
-def _expected(instance: Instance, told: Input) -> bool:
-    """Whether anything waits for this input."""
+def _value(instance: Instance, told: Input) -> Any:
+    """The input's payload as a value, _LATE if nothing waits for it; what raises here has changed nothing."""
     kind = told.kind
     if kind is REPLY or kind is FAILURE:
-        return isinstance(instance.waiting.get(told.number), Answered)
+        who: Any = instance.waiting.get(told.number)
+        if who is None or not who.answered:
+            return _LATE
+        return who.prepare(told.payload) if kind is REPLY else None
     if kind is START:
-        return instance.root is None
-    if instance.root is None or instance.outcome is not None:
-        return False
-    return told.number in instance.dues if kind is TIMER else True
-
-
-def _prepare(instance: Instance, told: Input) -> Any:
-    """The input's payload as a value; what raises here has changed nothing."""
-    kind = told.kind
-    if kind is REPLY:
-        answered: Any = instance.waiting[told.number]
-        return answered.prepare(told.payload)
-    if kind is START:
-        return instance.options.decode(told.payload, instance.definition.message)
+        return _LATE if instance.root else instance.options.decode(told.payload, instance.definition.message)
+    if instance.root is None or instance.outcome is not None or (kind is TIMER and told.number not in instance.dues):
+        return _LATE
     if kind is SIGNAL and told.name in instance.listening:
         return instance.listening[told.name][0].prepare(told.payload)
     return None
@@ -191,7 +186,10 @@ def _prepare(instance: Instance, told: Input) -> Any:
 
 def _take(instance: Instance, told: Input, value: Any) -> None:
     try:
-        _deliver(instance, told, value)
+        if told.kind is REPLY:
+            instance.waiting[told.number].replied(value)  # type: ignore[attr-defined]
+        else:
+            _deliver(instance, told, value)
         instance.run()
         while instance.outcome is None and instance.root.phase is DONE:
             conclude(instance)
@@ -202,13 +200,11 @@ def _take(instance: Instance, told: Input, value: Any) -> None:
 
 
 def _deliver(instance: Instance, told: Input, value: Any) -> None:
-    kind, number = told.kind, told.number
-    if kind is REPLY:
-        instance.waiting[number].replied(value)  # type: ignore[attr-defined]
-    elif kind is TIMER:
-        instance.waiting[number].fired()
+    kind = told.kind
+    if kind is TIMER:
+        instance.waiting[told.number].fired()
     elif kind is FAILURE:
-        instance.waiting[number].failed(told.payload)  # type: ignore[attr-defined]
+        instance.waiting[told.number].failed(told.payload)  # type: ignore[attr-defined]
     elif kind is SIGNAL:
         _signal(instance, told, value)
     elif kind is CANCEL:
@@ -221,13 +217,16 @@ def _start(instance: Instance, told: Input, command: Any) -> None:
     definition = instance.definition
     instance.attempt, instance.correlation_id = told.number, told.name
     if definition.limit is not None:
-        instance.await_number(DEADLINE, _Deadline(instance), instance.now + definition.limit)
+        instance.waiting[DEADLINE] = _Deadline(instance)
+        instance.await_time(DEADLINE, instance.now + definition.limit)
     instance.root = Fiber(instance, definition.fn(command, KernelContext(instance)))
     instance.root.begin(None)
 
 
 class _Deadline:
     """The time limit of the whole run."""
+
+    answered: ClassVar[bool] = False
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance

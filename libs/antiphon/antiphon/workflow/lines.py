@@ -14,6 +14,12 @@ Line = tuple[
 _HERE = __file__.rpartition("lines.py")[0]
 
 
+def caller() -> Line:
+    """Whoever called the function that asks."""
+    frame = sys._getframe(2)
+    return frame.f_code, frame.f_lasti
+
+
 def line() -> Line:
     """The nearest caller outside of this package."""
     frame = sys._getframe(2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 from antiphon.errors import WorkflowCancelled, WorkflowTimeout
 from antiphon.workflow.fibers import BEGUN, DONE, NEW, Fiber, Step
@@ -31,6 +31,7 @@ class Scope(Step[Any]):
     """Begins steps together; ends by its own rule, and when all of them have ended."""
 
     __slots__ = ("_error", "_left", "_number", "_over", "steps", "within")
+    answered: ClassVar[bool] = False
 
     def __init__(self, instance: Instance, steps: Sequence[AnyStep], within: float | None, late: Late) -> None:
         super().__init__(instance)
@@ -48,7 +49,8 @@ class Scope(Step[Any]):
         instance = self.instance
         if self.within is not None:
             self._number = instance.decide(_WITHIN, 0, self.line)
-            instance.await_number(self._number, self, instance.now + self.within)
+            instance.waiting[self._number] = self
+            instance.await_time(self._number, instance.now + self.within)
         for step in self.steps:
             if self._over:  # one before it has decided already
                 step.drop()
@@ -171,6 +173,8 @@ class Shield(Step[Any]):
 class TimeLimit:
     """`async with ctx.timeout("30s")`: raised as WorkflowTimeout at its end, if it was over before."""
 
+    answered: ClassVar[bool] = False
+
     def __init__(self, instance: Instance, within: float) -> None:
         self._instance, self._within, self._line = instance, within, line()
         self._number = 0
@@ -183,7 +187,8 @@ class TimeLimit:
         self._fiber = fiber
         fiber.limits = [*(fiber.limits or ()), self]
         self._number = instance.decide(_TIMEOUT, 0, self._line)
-        instance.await_number(self._number, self, instance.now + self._within)
+        instance.waiting[self._number] = self
+        instance.await_time(self._number, instance.now + self._within)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from zlib import crc32
 
 from antiphon.errors import (
@@ -22,6 +22,7 @@ from antiphon.messages import Answer, Command, Event, Message, Priority
 from antiphon.workflow.fibers import Step
 from antiphon.workflow.history import Asked, DecisionKind, digest, message_stem, stem
 from antiphon.workflow.instance import Instance
+from antiphon.workflow.lines import Line
 from antiphon.workflow.turns import ApprovalRequest, CommandRequest, Failure, StepRequest
 from antiphon.workflow.values import Form
 from antiphon.workflow_context import Approval
@@ -40,8 +41,10 @@ class Wait(Step[Any]):
 
     __slots__ = ("number", "timeout")
 
-    def __init__(self, instance: Instance, timeout: float | None) -> None:
-        super().__init__(instance)
+    answered: ClassVar[bool] = False
+
+    def __init__(self, instance: Instance, timeout: float | None, where: Line | None = None) -> None:
+        super().__init__(instance, where)
         self.number = 0
         self.timeout = timeout
 
@@ -49,7 +52,9 @@ class Wait(Step[Any]):
         """Decide it, and wait."""
         instance = self.instance
         self.number = number = instance.decide(stem_, digest_, self.line)
-        instance.await_number(number, self, due)
+        instance.waiting[number] = self
+        if due is not None:
+            instance.await_time(number, due)
 
     @property
     def due(self) -> float | None:
@@ -61,7 +66,10 @@ class Wait(Step[Any]):
         raise NotImplementedError
 
     def replied(self, value: Any) -> None:
-        self.instance.forget(self.number)
+        instance, number = self.instance, self.number
+        del instance.waiting[number]
+        if instance.dues:
+            instance.dues.pop(number, None)
         self.finish(value)
 
     def failed(self, payload: bytes) -> None:
@@ -88,6 +96,7 @@ class Answered(Wait):
     """Waits for a reply or a failure under its number."""
 
     __slots__ = ()
+    answered: ClassVar[bool] = True
 
 
 class Call(Answered):
@@ -96,18 +105,24 @@ class Call(Answered):
     __slots__ = ("command", "priority")
 
     def __init__(
-        self, instance: Instance, command: Command[Any], timeout: float | None, priority: Priority = "normal"
+        self,
+        instance: Instance,
+        command: Command[Any],
+        timeout: float | None,
+        priority: Priority = "normal",
+        where: Line | None = None,
     ) -> None:
-        super().__init__(instance, timeout)
+        super().__init__(instance, timeout, where)
         self.command, self.priority = command, priority
 
     def __str__(self) -> str:
         return f"call {type(self.command).__name__}"
 
     def start(self) -> None:
-        instance, command = self.instance, self.command
-        deadline = self.due
-        due = None if deadline is None else deadline + instance.options.skew
+        instance, command, deadline, due = self.instance, self.command, None, None
+        if self.timeout is not None:
+            deadline = instance.now + self.timeout
+            due = deadline + instance.options.skew
         self.enlist(message_stem(_CALL, type(command)), digest(command), due)
         if instance.replayed is None:
             instance.commands.append(self.request(deadline))
@@ -215,8 +230,10 @@ class LocalStep(Answered):
 
     __slots__ = ("fn", "form", "name")
 
-    def __init__(self, instance: Instance, name: str, fn: Callable[[], Any], form: Form) -> None:
-        super().__init__(instance, None)
+    def __init__(
+        self, instance: Instance, name: str, fn: Callable[[], Any], form: Form, where: Line | None = None
+    ) -> None:
+        super().__init__(instance, None, where)
         self.name, self.fn, self.form = name, fn, form
 
     def __str__(self) -> str:

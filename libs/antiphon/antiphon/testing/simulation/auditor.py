@@ -10,6 +10,7 @@ from antiphon.broker import Record
 from antiphon.envelope import Envelope
 from antiphon.processing import ledger
 from antiphon.processing.agenda import AGENDA, SCHEDULED
+from antiphon.processing.effects import EFFECT
 from antiphon.processing.ledger import Ledger
 from antiphon.processing.offsets import SourceOffsets
 from antiphon.processing.parking import PARKED, read_parked
@@ -186,7 +187,22 @@ def audit_memory(evidence: Evidence, service: str, slice_: Slice) -> list[Violat
     return found
 
 
+def audit_effects(evidence: Evidence) -> list[Violation]:
+    """What is kept of effects outside belongs to a dead letter that may still be redriven."""
+    return [
+        Violation(f"{key!r} is still there, and {id_} is settled", (id_,))
+        for app in evidence.apps
+        for _, key in evidence.state(app.service)
+        if key.startswith(EFFECT) and not _may_be_redriven(evidence, id_ := key.split(b"/")[1].decode())
+    ]
+
+
+def _may_be_redriven(evidence: Evidence, id_: str) -> bool:
+    done = any(end.status == "completed" for end in evidence.settled.get(id_, []))
+    return id_ in evidence.dead_letters and not done
+
+
 def audit_log(evidence: Evidence) -> list[Violation]:
     """Everything that must hold in the end."""
     found = audit_ends(evidence) + audit_dead_letters(evidence) + audit_outputs(evidence)
-    return found + audit_answers(evidence) + audit_progress(evidence)
+    return found + audit_answers(evidence) + audit_progress(evidence) + audit_effects(evidence)

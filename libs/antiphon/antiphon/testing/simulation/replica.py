@@ -12,6 +12,7 @@ from antiphon.clock import Clock
 from antiphon.codec import Codec
 from antiphon.metrics import NoMetrics
 from antiphon.processing.slice import Slice
+from antiphon.processing.waits import WaitLimits
 from antiphon.processing.worker import Worker, WorkerOptions, WorkerParts
 from antiphon.testing.simulation.executor import SimulatedExecutor
 from antiphon.testing.simulation.faulty_broker import FaultyBroker, FaultyMember
@@ -42,6 +43,7 @@ class Surroundings:
     weather: Weather
     gone: Callable[[Replica], None]
     wake_all: Callable[[], None]
+    waits: WaitLimits
 
 
 class Replica(Actor):
@@ -119,7 +121,7 @@ class Replica(Actor):
         around = self._around
         broker = FaultyBroker(around.broker, self.gate, around.installation.names, around.wake_all)
         parts = WorkerParts(broker, around.codec, self.clock, self.executor, NoMetrics())
-        return Worker(self._app, parts, around.installation, WorkerOptions(replica=self.name))
+        return Worker(self._app, parts, around.installation, WorkerOptions(replica=self.name, waits=around.waits))
 
     # -- how it goes ---------------------------------------------------------------------------------------------
 

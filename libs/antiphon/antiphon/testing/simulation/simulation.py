@@ -15,6 +15,7 @@ from antiphon.brokers.memory import Limits, MemoryBroker
 from antiphon.catalogue import Catalogue, Installation
 from antiphon.codec import Announcement
 from antiphon.codecs.avro import AvroCodec
+from antiphon.processing.waits import WaitLimits
 from antiphon.testing.simulation.auditor import audit_log, audit_memory, audit_progress, is_at_rest
 from antiphon.testing.simulation.faults import Fault, Kind, draw
 from antiphon.testing.simulation.program import Arrival, Evidence, Program, Violation
@@ -25,6 +26,8 @@ from antiphon.testing.simulation.weather import Weather
 
 MakeProgram = Callable[[Random, float], Program]
 MOST_REPLICAS = 3
+PATIENCE = 20.0  # seconds of virtual time after which somebody looks at the dead letters again
+ROOM = (WaitLimits(), WaitLimits(), WaitLimits(held=2, queued=2))  # for what waits: enough, or hardly any
 
 
 class SharedCodec(AvroCodec):
@@ -85,7 +88,14 @@ class Simulation:
         self._faults = tuple(drawn)
         self._weather = Weather()
         self._around = Surroundings(
-            self._schedule, self._broker, _codec, self._installation, self._weather, self._gone, self._wake_all
+            self._schedule,
+            self._broker,
+            _codec,
+            self._installation,
+            self._weather,
+            self._gone,
+            self._wake_all,
+            Random(f"limits {seed}").choice(ROOM),
         )
         self._replicas: list[Replica] = []
         self._started: Counter[str] = Counter()
@@ -126,12 +136,15 @@ class Simulation:
         schedule, options = self._schedule, self._options
         while schedule.elapsed < options.window:
             schedule.step()
-        checked, quiet = 0.0, 0
+        checked, tended, quiet = 0.0, options.window, 0
         while schedule.elapsed < options.window + options.patience:
             schedule.step()
             if schedule.elapsed - checked > 0.5:
                 checked = schedule.elapsed
                 quiet = quiet + 1 if self._quiet() else 0
+                if not quiet and checked - tended > PATIENCE:  # in memory, perhaps, behind a dead letter
+                    tended = checked
+                    self._tend()
                 if quiet >= 2 and not self._tend():
                     return
         self._violations.append(
