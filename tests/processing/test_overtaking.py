@@ -245,8 +245,9 @@ def test_what_has_overtaken_is_committed_before_the_rest_of_its_turn_is_settled(
     executor.hold_commits = True
     assert len(seen) > 20
     world.turn(1)
-    assert worker._committing is not None
-    assert sorted(offset for _, _, offset in worker._committing.inputs) == [64, 65, 66, 67, 300]  # a sixteenth, and b's
+    commit = worker._commits.under_way
+    assert commit is not None
+    assert sorted(offset for _, _, offset in commit.inputs) == [64, 65, 66, 67, 300]  # a sixteenth, and b's
     executor.release()
     world.until(lambda: len(seen) == 301, "all are handled")
 
