@@ -14,7 +14,8 @@ from antiphon import Command, Event
 from antiphon.broker import Outgoing, Partition, ReaderOptions
 from antiphon.envelope import Origin, headers
 from antiphon.instances import HISTORY, INSTANCE, JOINED, PARKED_INSTANCE, PENDING_INPUT, read_turn_key
-from antiphon.lifecycle import CommandSettled
+from antiphon.lifecycle import CancelRequested, CommandSettled
+from antiphon.processing.cancels import cancel_record
 from antiphon.topics import partition_of
 from tests.integration.auditor import Auditor
 from tests.integration.cluster import PARTITIONS, Cluster, RunningService
@@ -64,6 +65,15 @@ class Agency:
     def order(self, instance: Begun, kind: type[Event], **fields: Any) -> None:
         """Tell one of what people tell instances."""
         self.tell([instance], kind.model_validate({"requested_at": datetime.now(UTC), **fields}))
+
+    def cancel(self, instance: Begun, reason: str) -> None:
+        """Ask it to end, as a gateway does."""
+        wanted = CancelRequested(
+            command_id=instance.id, service="journeys", reason=reason, requested_at=datetime.now(UTC)
+        )
+        key = instance.key.encode()
+        partition = partition_of(key, PARTITIONS)
+        self.cluster.send(cancel_record(wanted, self.cluster.names.cancels, partition, key))
 
     def _told(self, instance: Begun, event: Event) -> Outgoing:
         found = headers("tests", type(event).type_name(), str(uuid4()), time.time(), Origin(instance.key))

@@ -163,5 +163,27 @@ def test_many_workflows_whose_replicas_are_killed_in_turn_end_alike_and_once(kaf
         found.expect_nothing_left()
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.promise("S1-42")
+def test_a_cancelled_workflow_is_undone_once_though_its_service_is_killed(kafka: str, tmp_path: Path) -> None:
+    with agency(kafka, tmp_path) as found:
+        found.start("desk")
+        found.start("bank")
+        service = found.start("journeys")
+        [instance] = found.begin(Travel(journey="to the sea"))
+        found.until_turn([instance], BEFORE_THE_SIGNAL)
+        service.kill()
+        found.cancel(instance, "changed their mind")
+        service.start()
+        found.auditor.until(lambda: len(found.auditor.events[Did]) == 4, "it is being undone")
+        service.kill()
+        service.start()
+        [end] = found.until_ended([instance])
+        assert end.status == "cancelled"
+        found.auditor.read_to_ends()
+        assert sorted(found.did()) == ["quoted fare", "quoted tax", "released 7", "reserved"]
+        found.expect_nothing_left()
+
+
 def _more_than(found: Sized, amount: int) -> bool:
     return len(found) > amount
