@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from antiphon import App, Command, CommandHasFailed, Context, Event, Permanent, Reply, Retry
+from antiphon import App, Command, CommandHasFailed, Context, Event, Permanent, Reply, Retry, WorkflowContext
 from antiphon.broker import Outgoing
 from antiphon.codecs.avro import AvroCodec
 from antiphon.control import CommandTypeDeclared, PipelineSwitched, ProcessorDeclared
@@ -29,6 +29,7 @@ from antiphon.stores.schema import TABLES
 from antiphon.stores.sql import SqlStore
 from antiphon.testing.contracts.store import submission
 from tests.processing.world import World
+from tests.workflow.logged import LoggedInstance
 
 Tables = dict[str, list[dict[str, Any]]]
 # they count changes, and say when something has changed, not what there is
@@ -51,6 +52,10 @@ class Mean(Reply):
 
 class Compute(Command[Mean], service="processors"):
     values: list[float]
+
+
+class Plan(Command, service="planning"):
+    asked: bool
 
 
 class Noticed(Event, family="notices"):
@@ -80,12 +85,25 @@ def processors() -> App:
     return app
 
 
+def planning() -> App:
+    app = App("planning")
+
+    @app.workflow()
+    async def plan(command: Plan, ctx: WorkflowContext) -> None:
+        await ctx.call(Compute(values=[1]))
+        if command.asked:
+            await ctx.approval("Is it good?", role="planner")
+
+    return app
+
+
 class RichLog:
     """Every outcome, labels, dead letters of commands and events, repeats, sightings early and late."""
 
     def __init__(self) -> None:
-        app = processors()
-        self.world = World(app)
+        app, self.planning = processors(), planning()
+        self.world = World(app, self.planning)
+        self.instances = [LoggedInstance(self.planning, Plan(asked=asked), number=asked) for asked in (True, False)]
         self.world.worker(app)
         self.world.serve()
 
@@ -136,6 +154,10 @@ class RichLog:
         world.send(self.command(5, 1)._replace(value=b"\xc3\x01short"), plain)
         nobody = self.command(6, 1)
         world.send(nobody._replace(headers=renamed(nobody, b"antiphon.processors.Nobody")))
+        for instance in self.instances:
+            instance.start(NOON.timestamp())
+            world.send(instance.arrival, *instance.log)
+            instance.log.clear()
         world.send(*(Outgoing(world.names.control, -1, *written(change)) for change in DECLARED))
         world.until(lambda: len(world.settled()) >= 6, "six commands have ended")
 
@@ -156,6 +178,11 @@ class RichLog:
         again = self.settled(2, "completed").model_copy(update={"generation": 1})
         self.world.send(self.sent_back(2), self.told(again), self.told(self.closed(2)))
         self.world.send(self.sent_back(5, ("ce_discard", b"1")))
+        for instance in self.instances:
+            instance.reply(NOON.timestamp() + 1, 1, Mean(value=2.0))
+            self.world.send(*instance.log)
+        self.instances[0].park(NOON.timestamp() + 2)
+        self.world.send(self.instances[0].log[-1])
 
     def started(self, number: int, attempt: int) -> CommandStarted:
         return CommandStarted(
@@ -278,6 +305,8 @@ def test_the_log_rebuilds_every_table_to_the_same_rows(database: str, request: p
     assert statuses[id_of(2)] == "completed", "its redrive has"
     assert {row["state"] for row in before["dead_letters"]} == {"open", "redriven", "discarding"}
     assert all(before[name] for name in before), "every table has rows"
+    assert {row["status"] for row in before["workflows"]} == {"parked", "completed"}
+    assert len(before["workflow_turns"]) == 4
     for name in before:
         assert after[name] == before[name], name
 

@@ -10,6 +10,7 @@ import pytest
 
 from antiphon import App, Command, Context, Permanent, Reply, Retry
 from antiphon.executors.event_loop import LoopExecutor
+from antiphon.lifecycle import DeadLetter
 from antiphon.processing.worker import Worker
 from tests.processing.world import World
 from tests.waiting import until
@@ -74,6 +75,14 @@ class Campaigns:
 
     def submit(self) -> None:
         self.world.send(self.world.record(SendCampaign(campaign="autumn", recipients=RECIPIENTS)))
+
+    def send_back(self, letter: DeadLetter, *extra: tuple[str, bytes]) -> None:
+        """As the gateway redrives or discards a dead letter."""
+        headers = [(header.name, header.value) for header in letter.record_headers]
+        headers += [("ce_handler", (letter.handler or "").encode()), ("ce_generation", b"1"), *extra]
+        topic = self.world.names.commands("campaigns")
+        again = self.world.record(SendCampaign(campaign="autumn", recipients=RECIPIENTS))
+        self.world.send(again._replace(topic=topic, partition=letter.partition, headers=headers))
 
     @property
     def entries(self) -> list[bytes]:
@@ -144,14 +153,19 @@ def test_what_was_done_stays_known_behind_a_dead_letter(campaigns: Campaigns) ->
     campaigns.finish()
     assert len(campaigns.entries) == len(RECIPIENTS)
     (letter,) = campaigns.world.dead_letters()
-    headers = [(header.name, header.value) for header in letter.record_headers]
-    headers += [("ce_handler", (letter.handler or "").encode()), ("ce_generation", b"1")]
-    topic = campaigns.world.names.commands("campaigns")
-    again = campaigns.world.record(SendCampaign(campaign="autumn", recipients=RECIPIENTS))
-    campaigns.world.send(again._replace(topic=topic, partition=letter.partition, headers=headers))
+    campaigns.send_back(letter)
     until(lambda: campaigns.turn() and len(campaigns.world.settled()) == 2, "the redrive has ended")
     assert set(campaigns.sink.calls.values()) == {1}
     assert campaigns.entries == []
+
+
+def test_what_was_done_is_forgotten_with_a_dead_letter_that_is_discarded(campaigns: Campaigns) -> None:
+    campaigns.fail = [Permanent("no")]
+    campaigns.submit()
+    campaigns.finish()
+    assert len(campaigns.entries) == len(RECIPIENTS)
+    campaigns.send_back(campaigns.world.dead_letters()[0], ("ce_discard", b"1"))
+    until(lambda: campaigns.turn() and not campaigns.entries, "the entries are gone")
 
 
 def test_an_effect_that_leaves_no_json_is_a_clear_error() -> None:

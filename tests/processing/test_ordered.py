@@ -54,6 +54,7 @@ class Bank:
 
     def __init__(self, partitions: int = 2, **options: Any) -> None:
         self.bad: dict[int, Exception] = {}
+        self.slow: set[int] = set()  # what the second one is not ready for
         self.heard: list[tuple[str, int]] = []
         self.app = App("bank")
 
@@ -73,8 +74,10 @@ class Bank:
         async def first(event: Moved, ctx: Context) -> None:
             self._hear("first", event.amount)
 
-        @self.app.event()
+        @self.app.event(retry=Retry("1m"))
         async def second(event: Moved, ctx: Context) -> None:
+            if event.amount in self.slow:
+                raise ValueError("not yet")
             self._hear("second", event.amount)
 
         self.world = World(self.app, partitions=partitions)
@@ -475,3 +478,25 @@ def test_what_cannot_be_read_yet_keeps_its_place_at_the_next_owner() -> None:
     bank.world.send(Outgoing(bank.world.names.schemas, 0, announcement.fingerprint, announcement.schema, []))
     bank.world.turn(100, seconds=1.0)
     assert bank.paid == [1, 2, 3]
+
+
+@pytest.mark.promise("S0-42")
+@pytest.mark.parametrize("extra", [(), (("ce_discard", b"1"),)])
+@pytest.mark.parametrize("moved", [False, True])
+def test_closing_the_dead_letter_of_one_handler_frees_no_key_while_another_waits(
+    extra: tuple[tuple[str, bytes], ...], moved: bool
+) -> None:
+    bank = Bank()
+    bank.bad, bank.slow = {1: Permanent("no")}, {1}
+    bank.world.send(*(bank.world.record(Moved(account="a", amount=amount)) for amount in (1, 2)))
+    bank.world.turn(60)
+    (letter,) = bank.world.dead_letters()
+    bank.bad = {}
+    bank.redrive(letter, *extra)
+    redriven = [] if extra else [("first", 1)]
+    assert bank.heard == redriven
+    if moved:
+        bank.start()
+    bank.slow = set()
+    bank.world.turn(100, seconds=1.0)
+    assert bank.heard == [*redriven, ("second", 1), ("first", 2), ("second", 2)]

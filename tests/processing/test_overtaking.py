@@ -69,8 +69,8 @@ def of(tenant: str, seen: list[str]) -> int:
     return sum(customer.startswith(f"{tenant}-") for customer in seen)
 
 
-def begun(app: App, **options: Any) -> tuple[World, Worker]:
-    world = World(app, partitions=2)
+def begun(app: App, partitions: int = 2, **options: Any) -> tuple[World, Worker]:
+    world = World(app, partitions=partitions)
     worker = world.worker(app, **{"in_flight": 64, "intake": 64, **options})
     world.serve()
     return world, worker
@@ -157,7 +157,7 @@ def test_whoever_owns_the_slices_meanwhile_each_is_handled_once_and_in_the_order
 def lag(world: World) -> int:
     """How many records the group has not finished."""
     world.turn(5)
-    partitions = [Partition(world.names.commands("billing"), number) for number in range(2)]
+    partitions = [Partition(world.names.commands("billing"), n) for n in range(world.installation.partitions)]
     admin = world.broker.admin()
     committed = admin.committed(world.names.group("billing"), partitions).result()
     return sum(end - (committed[at] or 0) for at, end in admin.ends(partitions).result().items())
@@ -207,6 +207,75 @@ def test_what_was_read_ahead_ends_when_the_backlog_does() -> None:
     world.send(*sent)
     world.until(lambda: len(seen) == 1013, "the first reader goes on")
     assert not worker._overtaking, "alone"
+
+
+def test_what_has_overtaken_is_not_left_behind_the_group_s_position_when_nothing_more_comes() -> None:
+    seen: list[str] = []
+    world, _ = begun(billing(seen), partitions=1, in_flight=4, intake=4)
+    world.send(*bills(world, "a", 4), *bills(world, "b", 1))
+    world.until(lambda: len(seen) == 5, "all are handled")
+    world.until(lambda: not lag(world), "the group's position says so", rounds=20)
+
+
+def test_what_overtook_in_a_slice_that_was_dropped_takes_no_place_any_more() -> None:
+    seen: list[str] = []
+    executor = ManualExecutor()
+    world, worker = begun(billing(seen), executor=executor, in_flight=32, intake=32)
+    executor.hold_handlers = True
+    world.send(*bills(world, "a", 500), *bills(world, "b", 2))
+    world.until(lambda: bool(worker._overtaking._under_way) and worker._overtaking.more, "they overtake")
+    worker._again(list(worker._slices.owned))
+    world.turn(1)
+    assert not worker._overtaking.more  # nothing is read ahead, so no turn is for it
+    executor.release()
+    world.until(lambda: of("a", seen) >= 500 and of("b", seen) >= 2, "all are handled")
+    world.turn(100)
+    assert worker._overtaking._under_way == []
+
+
+@pytest.mark.promise("S3-41")
+def test_what_has_overtaken_is_committed_before_the_rest_of_its_turn_is_settled() -> None:
+    seen: list[str] = []
+    executor = ManualExecutor()
+    world, worker = begun(billing(seen), executor=executor, partitions=1)
+    executor.hold_handlers = True
+    world.send(*bills(world, "a", 300, customers=300), *bills(world, "b", 1))
+    world.turn(10)
+    executor.release()
+    executor.hold_commits = True
+    assert len(seen) > 20
+    world.turn(1)
+    commit = worker._commits.under_way
+    assert commit is not None
+    assert sorted(offset for _, _, offset in commit.inputs) == [64, 65, 66, 67, 300]  # a sixteenth, and b's
+    executor.release()
+    world.until(lambda: len(seen) == 301, "all are handled")
+
+
+def test_less_of_a_backlog_is_admitted_while_much_of_it_was_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And never nothing; once the second reader is at the end, as much as before."""
+    monkeypatch.setattr(overtaking, "LOOK", 300)
+    seen: list[str] = []
+    world, worker = begun(billing(seen), in_flight=640, intake=320)
+    world.send(*bills(world, "a", 6000, customers=600))
+    admitted: defaultdict[bool, list[int]] = defaultdict(list)
+
+    def look() -> bool:
+        far, before = worker._overtaking.far_behind, handed_over(worker)
+        world.turn(1)
+        admitted[far].append(handed_over(worker) - before)
+        return len(seen) >= 4000
+
+    world.until(lambda: bool(worker._overtaking), "it reads ahead")
+    world.until(look, "most of them are handled")
+    assert len(admitted[True]) >= 5
+    assert max(admitted[True]) <= 20 < max(admitted[False])
+    assert min(admitted[True]) > 0
+
+
+def handed_over(worker: Worker) -> int:
+    """How many records the first reader has delivered."""
+    return sum(source.next_offset for s in worker._slices.owned.values() for source in s.sources.values())
 
 
 class Ask(Command, service="asking", key="customer"):

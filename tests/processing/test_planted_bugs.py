@@ -127,7 +127,7 @@ def a_handler_ends_after_its_slice_was_away_and_came_back() -> list[int]:
     return sorted(totals(world))
 
 
-def slice_epoch_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def phase_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     original = Settlement.ended
 
     def ended(self: Settlement, delivery: Any, now: float) -> None:
@@ -139,7 +139,7 @@ def slice_epoch_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_late_result_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     assert a_handler_ends_after_its_slice_was_away_and_came_back() == [1]
-    slice_epoch_not_compared(monkeypatch)
+    phase_not_looked_at(monkeypatch)
     assert a_handler_ends_after_its_slice_was_away_and_came_back() == [1, 1]
 
 

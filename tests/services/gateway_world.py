@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from antiphon.app import App
 from antiphon.catalogue import Catalogue
-from antiphon.client import Client, ReplyT, ReturnedLetter, SubmitOptions
+from antiphon.client import Client, InstanceMessage, ReplyT, ReturnedLetter, SubmitOptions
 from antiphon.clocks.virtual import VirtualClock
 from antiphon.codecs.avro import AvroCodec
 from antiphon.context import Context
@@ -86,6 +86,7 @@ class RecordingClient(Client):
     declared: list[Change] = field(default_factory=list)
     cancelled: list[tuple[str, str, bytes | None, str, str]] = field(default_factory=list)
     returned: list[ReturnedLetter] = field(default_factory=list)
+    told: list[InstanceMessage] = field(default_factory=list)
     failure: Exception | None = None
     stuck: bool = False
     is_open: bool = False
@@ -122,6 +123,12 @@ class RecordingClient(Client):
         if self.failure is not None:
             raise self.failure
         self.returned += letters
+
+    async def tell(self, messages: Sequence[InstanceMessage]) -> list[UUID]:
+        if self.failure is not None:
+            raise self.failure
+        self.told += messages
+        return [message.message_id or uuid4() for message in messages]
 
     async def __aenter__(self) -> Client:
         self.is_open = True

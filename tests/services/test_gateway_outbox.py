@@ -10,7 +10,7 @@ import pytest
 from antiphon.catalogue import Catalogue
 from antiphon.errors import BrokerUnavailable
 from antiphon.gateway.app import GatewayParts
-from antiphon.gateway.outbox import Outbox
+from antiphon.gateway.outbox import AT_ONCE, Outbox
 from antiphon.gateway.production import Production
 from tests.services.gateway_world import DATA, GatewayWorld, eventually
 
@@ -77,6 +77,17 @@ async def test_after_an_outage_what_was_kept_is_produced(
 
     assert await outbox.resubmit(world.clock.now()) == 3
     assert len(set(world.client.ids)) == 3
+
+
+async def test_more_than_is_looked_up_together_is_produced_in_one_go(
+    world: GatewayWorld, http: httpx.AsyncClient, outbox: Outbox
+) -> None:
+    for _ in range(AT_ONCE + 5):
+        await submit(http)
+    world.clock.advance(61)
+
+    assert await outbox.resubmit(world.clock.now()) == AT_ONCE + 5
+    assert await outbox.resubmit(world.clock.now()) == 0
 
 
 async def test_of_two_replicas_one_produces(world: GatewayWorld, http: httpx.AsyncClient, outbox: Outbox) -> None:

@@ -45,6 +45,22 @@ class ReturnedLetter:
     discard: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class InstanceMessage:
+    """An event for one instance of a workflow: a signal, or one of `antiphon.instances`. The same `message_id` again
+    counts once; without one it is made.
+
+    `service` and `partition` are those of the instance's slice.
+    """
+
+    instance_id: str
+    service: str
+    partition: int
+    event: Event
+    correlation_id: str
+    message_id: UUID | None = None
+
+
 class Client(ABC):
     """The asyncio edge; everything here is awaited. Use it as an async context manager."""
 
@@ -89,6 +105,14 @@ class Client(ABC):
         Those of one partition are written in this order. Raises InvalidMessage for one whose content the dead letter
         does not have, before anything is written; UnknownTopic, BrokerUnavailable, RecordRefused, ConfigurationError
         when some may have been: to send them again does no harm.
+        """
+
+    @abstractmethod
+    async def tell(self, messages: Sequence[InstanceMessage]) -> list[UUID]:
+        """Write these for the instances that they name; returns their ids when the cluster has stored all.
+
+        Those of one partition are written in this order. Raises MessageTooLarge before anything is written;
+        UnknownTopic, BrokerUnavailable, RecordRefused, ConfigurationError when some may have been.
         """
 
     @abstractmethod

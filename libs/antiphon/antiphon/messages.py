@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Generic, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -57,7 +58,12 @@ class Message(BaseModel):
     @classmethod
     def type_name(cls) -> str:
         """The name on the wire, `antiphon.<service or family>.<Class>`: never the module path."""
-        return f"{TYPE_PREFIX}.{cls.home()}.{cls.__name__}"
+        return _type_name(cls)
+
+
+@cache  # asked for with every record that is written
+def _type_name(kind: type[Message]) -> str:
+    return f"{TYPE_PREFIX}.{kind.home()}.{kind.__name__}"
 
 
 class Event(Message):

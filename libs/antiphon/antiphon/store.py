@@ -237,6 +237,84 @@ class LetterQuery:
     oldest_first: bool = False
 
 
+WorkflowStatus = Literal["running", "waiting", "parked", "completed", "failed", "cancelled", "timed_out"]
+ENDED: frozenset[WorkflowStatus] = frozenset({"completed", "failed", "cancelled", "timed_out"})
+
+
+class Parked(NamedTuple):
+    """Why an instance stands still: since when, in which run, before which turn."""
+
+    run: int
+    turn: int
+    kind: str
+    why: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRow:
+    """What is known of one instance of a workflow; its id is that of the command that began it.
+
+    `workflow` is the command's type as people write it, empty until it is known; `partition` that of its slice. `run`
+    is the newest, `turns` how many of it are known, `whole` whether these are all from the first on. `note` is what
+    `ctx.set_status` said last; `due_at` when it is to be told of a time next; `waiting` how many things it waits for,
+    `open_approvals` how many of these are up to people. `summary` is the newest run as JSON of
+    `workflow.summary.RunSummary`.
+    """
+
+    instance_id: str
+    service: str
+    partition: int
+    run: int = 0
+    turns: int = 0
+    whole: bool = True
+    workflow: str = ""
+    version: int = 0
+    correlation_id: str = ""
+    tenant: str = ""
+    status: WorkflowStatus = "running"
+    note: str | None = None
+    parked: Parked | None = None
+    started_at: float | None = None
+    updated_at: float = 0.0
+    ended_at: float | None = None
+    due_at: float | None = None
+    waiting: int = 0
+    open_approvals: int = 0
+    summary: str | None = None
+
+    @property
+    def listed_at(self) -> float:
+        """Its place in time among others."""
+        return self.started_at if self.started_at is not None else self.updated_at
+
+
+class TurnRow(NamedTuple):
+    """The record of one turn, as it lies in the log."""
+
+    instance_id: str
+    run: int
+    turn: int
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowQuery:
+    """Which instances are asked for: those that meet every condition given; `since` (seconds since 1970) of when they
+    began. `live`: only those that have not ended. `asking`: only those that wait for a person."""
+
+    service: str | None = None
+    workflow: str | None = None
+    status: WorkflowStatus | None = None
+    correlation_id: str | None = None
+    tenant: str | None = None
+    since: float | None = None
+    live: bool = False
+    asking: bool = False
+    after: ListPosition | None = None
+    limit: int = 50
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a projection has come: the next offset of every partition, and the version that a change must name."""
@@ -278,6 +356,22 @@ class Folding(ABC):
     @abstractmethod
     def declare(self, changes: Sequence[Change]) -> None:
         """Fold these, in this order, into what is declared."""
+
+    @abstractmethod
+    def keep_turns(self, turns: Sequence[TurnRow]) -> None:
+        """Add records of turns; one that is there already is left."""
+
+    @abstractmethod
+    def turns(self, instance_id: str, run: int) -> list[TurnRow]:
+        """The turns of a run that are there, in order."""
+
+    @abstractmethod
+    def workflows(self, ids: Collection[str]) -> dict[str, WorkflowRow]:
+        """Those of these instances that have a row."""
+
+    @abstractmethod
+    def save_workflows(self, rows: Sequence[WorkflowRow]) -> None:
+        """Write these rows, new or changed; one row per instance."""
 
     @abstractmethod
     def see(self, replicas: Sequence[ReplicaSeen]) -> None:
@@ -326,6 +420,21 @@ class Store(ABC):
     @abstractmethod
     def whole_letters(self, ids: Collection[str]) -> dict[str, DeadLetterRow]:
         """Those of these dead letters that there are, with key, value and headers of their records."""
+
+    @abstractmethod
+    def workflow(self, instance_id: str) -> WorkflowRow | None:
+        """The row of an instance of a workflow, or None."""
+
+    @abstractmethod
+    def workflows(self, query: WorkflowQuery) -> list[WorkflowRow]:
+        """At most `query.limit` rows that meet it, the newest by `listed_at` first, of equal ones the greater id.
+
+        They come without `summary`, but for those that are `asking`.
+        """
+
+    @abstractmethod
+    def turns(self, instance_id: str, after: tuple[int, int], limit: int) -> list[TurnRow]:
+        """The turns of all runs of an instance in order, those behind run and turn of `after`; at most `limit`."""
 
     @abstractmethod
     def controls(self) -> Controls:

@@ -15,9 +15,10 @@ from uuid import UUID
 
 from antiphon.broker import Outgoing
 from antiphon.catalogue import Catalogue
-from antiphon.client import Client, ReturnedLetter, SubmitOptions
+from antiphon.client import Client, InstanceMessage, ReturnedLetter, SubmitOptions
 from antiphon.clients.answers import Answers
 from antiphon.clients.commands import CommandRecords
+from antiphon.clients.instance_messages import InstanceRecords
 from antiphon.clients.returned_letters import cancels, returned
 from antiphon.clock import Clock
 from antiphon.codec import Codec
@@ -53,6 +54,7 @@ class CorrelatingClient(Client):
         self._catalogue, self._codec, self._clock = parts.catalogue, parts.codec, parts.clock
         self._names = parts.catalogue.installation.names
         self._records = CommandRecords(parts.codec, parts.catalogue.installation, name, message_bytes)
+        self._instance_records = InstanceRecords(parts.catalogue.installation, name, message_bytes)
         self._answers = Answers(parts.codec)
         self._token = token_hex(8)
         self._reply_partition = partition_of(self._token.encode(), parts.catalogue.installation.partitions)
@@ -133,8 +135,16 @@ class CorrelatingClient(Client):
 
     async def send_back(self, letters: Sequence[ReturnedLetter]) -> None:
         installed = self._catalogue.installation
+        await self._write_in_lanes([returned(letter, installed) for letter in letters])
+
+    async def tell(self, messages: Sequence[InstanceMessage]) -> list[UUID]:
+        written = [self._instance_records.record(message, self._clock.now()) for message in messages]
+        await self._write_in_lanes([record for _, record in written])
+        return [id_ for id_, _ in written]
+
+    async def _write_in_lanes(self, records: Sequence[Outgoing]) -> None:
         lanes: defaultdict[tuple[str, int], list[Outgoing]] = defaultdict(list)
-        for record in (returned(letter, installed) for letter in letters):
+        for record in records:
             lanes[record.topic, record.partition].append(record)
         await self._open_once()
         for topic in {topic for topic, _ in lanes}:

@@ -62,10 +62,8 @@ class Calculator:
             connection.send(calls)
             found = self._followed(connection, timeouts, stopped)
         except (EOFError, OSError) as error:
-            if (
-                idle and self._under_way.value == NOT_BEGUN and not self._closed
-            ):  # it was dying already: a new one does it
-                self.end()
+            if idle and self._under_way.value == NOT_BEGUN and not self._closed:
+                self.end()  # it was dying already: a new one does it
                 return self.calculate(calls, timeouts, stopped)
             index = max(0, self._under_way.value)
             found = Lost(index, CalculatorDied(f"the handler's process {self._how_it_ended()}"))

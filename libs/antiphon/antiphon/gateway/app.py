@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Callable
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from antiphon.gateway import control_rest, dead_letter_rest, problems, rest
+from antiphon.gateway import control_rest, dead_letter_rest, problems, rest, workflow_rest
 from antiphon.gateway.cancelling import Cancelling
 from antiphon.gateway.controlling import Controlling
 from antiphon.gateway.following import Following
+from antiphon.gateway.instructing import Instructing
 from antiphon.gateway.limits import BodyLimit
 from antiphon.gateway.listing import Listing
 from antiphon.gateway.outbox import Outbox
@@ -21,6 +22,7 @@ from antiphon.gateway.production import Production
 from antiphon.gateway.redriving import Redriving
 from antiphon.gateway.submitting import Submitting
 from antiphon.gateway.watch import Watch
+from antiphon.gateway.workflow_reading import WorkflowReading
 
 __all__ = ["GatewayOptions", "GatewayParts", "gateway"]
 
@@ -39,8 +41,10 @@ def gateway(parts: GatewayParts) -> FastAPI:
     app.include_router(rest.submitting(Submitting(parts, production)))
     app.include_router(rest.following(Following(parts.store, watch), parts.options.wait_limit))
     app.include_router(rest.listing(Listing(parts)))
-    app.include_router(rest.cancelling(Cancelling(parts, watch)))
+    cancelling, reading = Cancelling(parts, watch), WorkflowReading(parts)
+    app.include_router(rest.cancelling(cancelling))
     app.include_router(dead_letter_rest.dead_letters(Redriving(parts)))
+    app.include_router(workflow_rest.workflows(reading, Instructing(parts, reading, cancelling)))
     controlling = Controlling(parts)
     app.include_router(rest.types(parts.catalogue, controlling.command_types))
     for routes in (control_rest.processors, control_rest.declared_types, control_rest.pipeline):

@@ -8,12 +8,12 @@ from uuid import UUID
 from starlette.concurrency import run_in_threadpool
 
 from antiphon.envelope import rfc3339, uuid_of
-from antiphon.errors import BrokerError
 from antiphon.gateway.following import unknown
 from antiphon.gateway.parts import GatewayParts
 from antiphon.gateway.problems import Problem, unavailable
 from antiphon.gateway.views import CancelAccepted, CancelRequest
 from antiphon.gateway.watch import Watch
+from antiphon.gateway.writing import answered
 from antiphon.lifecycle import FINAL
 from antiphon.store import StoredCommand
 
@@ -36,18 +36,14 @@ class Cancelling:
                 f"Command {row.command_id} has ended{when}: {row.status}.",
                 next=f"GET /commands/{row.command_id} tells what came of it.",
             )
-        try:
-            async with asyncio.timeout(self._parts.options.produce_timeout):
-                await self._parts.client.cancel(
-                    UUID(row.command_id),
-                    service=row.service,
-                    key=row.key,
-                    reason=request.reason,
-                    requested_by=request.by,
-                )
-        except (BrokerError, TimeoutError) as error:
-            why = str(error) or "no answer in time"
-            raise unavailable(f"The cluster does not answer: {why}", again="Send the same request again.") from None
+        async with answered(self._parts.options.produce_timeout):
+            await self._parts.client.cancel(
+                UUID(row.command_id),
+                service=row.service,
+                key=row.key,
+                reason=request.reason,
+                requested_by=request.by,
+            )
         return CancelAccepted(command_id=row.command_id, status=row.status)
 
     async def _seen(self, command_id: str) -> StoredCommand:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
@@ -24,7 +23,6 @@ from antiphon.control import (
 )
 from antiphon.declarations import Change, Controls, Removed
 from antiphon.envelope import rfc3339
-from antiphon.errors import BrokerError
 from antiphon.gateway.control_views import (
     CommandTypeRequest,
     Pipeline,
@@ -37,11 +35,11 @@ from antiphon.gateway.control_views import (
 )
 from antiphon.gateway.parameters import wrong_schema
 from antiphon.gateway.parts import GatewayParts
-from antiphon.gateway.problems import Problem, unavailable, wrong
+from antiphon.gateway.problems import Problem, wrong
+from antiphon.gateway.writing import answered, until_shown
 from antiphon.processing.pausing import short_name
 
 LIVE = 16.0  # seconds since its last sign of life for which a replica counts as live: three are missing then
-LOOK = 0.02  # seconds between two looks whether the read side shows what has been written
 
 
 def targets(app: App) -> list[str]:
@@ -189,18 +187,13 @@ class Controlling:
 
     async def _write(self, change: Change) -> None:
         """Return when the cluster has stored it and, if that does not take long, the read side shows it."""
-        try:
-            async with asyncio.timeout(self._parts.options.produce_timeout):
-                await self._parts.client.declare(change)
-        except (BrokerError, TimeoutError) as error:
-            why = str(error) or "no answer in time"
-            raise unavailable(f"The cluster does not answer: {why}", again="Send the same request again.") from None
-        deadline = asyncio.get_running_loop().time() + self._parts.options.shown_within
-        while asyncio.get_running_loop().time() < deadline:
-            controls = await self._controls()
-            if controls.after(change).entries == controls.entries:
-                return
-            await asyncio.sleep(LOOK)
+        async with answered(self._parts.options.produce_timeout):
+            await self._parts.client.declare(change)
+        await until_shown(lambda: self._shows(change), self._parts.options.shown_within)
+
+    async def _shows(self, change: Change) -> bool:
+        controls = await self._controls()
+        return controls.after(change).entries == controls.entries
 
     async def _controls(self) -> Controls:
         return await run_in_threadpool(self._parts.store.controls)

@@ -14,7 +14,7 @@ from antiphon.gateway.production import Production
 from antiphon.store import Submission
 
 LOG = logging.getLogger(__name__)
-AT_ONCE = 100
+AT_ONCE = 100  # submissions that are looked up together
 
 
 class Outbox:
@@ -28,8 +28,7 @@ class Outbox:
         """Produce what is due, again and again, until cancelled."""
         while True:
             try:
-                while await self.resubmit(self._clock.now()) == AT_ONCE:
-                    pass
+                await self.resubmit(self._clock.now())
             except AntiphonError as error:
                 LOG.warning("what is due is produced later: %s", error)
             except Exception:
@@ -37,13 +36,16 @@ class Outbox:
             await asyncio.sleep(self._options.outbox_interval)
 
     async def resubmit(self, now: float) -> int:
-        """Produce again what is due at `now` (seconds since 1970); returns how many were.
+        """Produce again all that is due at `now` (seconds since 1970); returns how many were.
 
         Raises BrokerError when the cluster is away: what is left stays due.
         """
         produced = 0
-        for submission in await run_in_threadpool(self._store.due, now, AT_ONCE):
-            produced += await self._produce(submission, now)
+        while due := await run_in_threadpool(self._store.due, now, AT_ONCE):
+            for submission in due:
+                produced += await self._produce(submission, now)
+            if len(due) < AT_ONCE:
+                break
         return produced
 
     async def _produce(self, submission: Submission, now: float) -> bool:

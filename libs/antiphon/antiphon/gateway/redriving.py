@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from antiphon.client import ReturnedLetter
-from antiphon.errors import BrokerError, InvalidMessage, MessageError, RecordRefused
+from antiphon.errors import InvalidMessage, MessageError, RecordRefused
 from antiphon.gateway.dead_letter_queries import query, state_asked_for
 from antiphon.gateway.dead_letter_views import (
     Closing,
@@ -25,13 +24,13 @@ from antiphon.gateway.dead_letter_views import (
 from antiphon.gateway.edits import as_json, edited, wrong_value
 from antiphon.gateway.listing import cursor
 from antiphon.gateway.parts import GatewayParts
-from antiphon.gateway.problems import Problem, too_large, unavailable, wrong
+from antiphon.gateway.problems import Problem, too_large, wrong
+from antiphon.gateway.writing import answered, until_shown
 from antiphon.lifecycle import DeadLetter
 from antiphon.messages import Message, invalid
 from antiphon.store import CLOSED, DeadLetterRow, LetterQuery, LetterState, ListPosition
 
 AT_ONCE = 200  # dead letters that are held in memory with their content
-LOOK = 0.02  # seconds between two looks whether the read side shows what has been sent
 Change = Mapping[str, Any]
 
 
@@ -112,14 +111,12 @@ class Redriving:
         if dry_run:
             return Closing(letter_id=row.letter_id, state=row.state)
         await self._send([back])
-        deadline = asyncio.get_running_loop().time() + self._options.shown_within
-        asked = LetterQuery(ids=[row.letter_id])
-        while asyncio.get_running_loop().time() < deadline:
-            seen = await run_in_threadpool(self._store.dead_letters, asked)
-            if any(found.state == state or found.state in CLOSED for found in seen):
-                break
-            await asyncio.sleep(LOOK)
+        await until_shown(lambda: self._shows(row.letter_id, state), self._options.shown_within)
         return Closing(letter_id=row.letter_id, state=state)
+
+    async def _shows(self, letter_id: str, state: LetterState) -> bool:
+        seen = await run_in_threadpool(self._store.dead_letters, LetterQuery(ids=[letter_id]))
+        return any(found.state == state or found.state in CLOSED for found in seen)
 
     def _redriven(self, row: DeadLetterRow, parameters: Change | None, fields: Change) -> ReturnedLetter:
         letter = row.letter
@@ -193,18 +190,15 @@ class Redriving:
         return letters, skipped
 
     async def _send(self, letters: Sequence[ReturnedLetter], before: int = 0) -> None:
-        try:
-            async with asyncio.timeout(self._options.produce_timeout):
+        sent = f" after {before} dead letters" if before else ""
+        again = "Send the same request again: what was sent twice is redriven once."
+        async with answered(self._options.produce_timeout, after=sent, again=again):
+            try:
                 await self._parts.client.send_back(letters)
-        except InvalidMessage as error:
-            raise wrong(error.fields) from None
-        except RecordRefused as error:
-            raise too_large(str(error)) from None
-        except (BrokerError, TimeoutError) as error:
-            why = str(error) or "no answer in time"
-            sent = f" after {before} dead letters" if before else ""
-            again = "Send the same request again: what was sent twice is redriven once."
-            raise unavailable(f"The cluster does not answer{sent}: {why}", again=again) from None
+            except InvalidMessage as error:
+                raise wrong(error.fields) from None
+            except RecordRefused as error:
+                raise too_large(str(error)) from None
 
 
 def _named(error: InvalidMessage, fields: Change, parameters: Change | None) -> dict[str, str]:

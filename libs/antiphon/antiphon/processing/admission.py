@@ -79,6 +79,10 @@ class Admission:
         self._settlement.counts["messages_overtook", record[0]] += 1
         return self._in_line(delivery, now)
 
+    def passed(self, slice_: Slice, now: float) -> None:
+        """All that has overtaken is delivered: where nothing else is settled, a batch says how far the slice is."""
+        self._settlement.batch.touch(slice_, now)
+
     def again(self, slice_: Slice, record: Record, now: float, since: float) -> list[Delivery]:
         """The same for one record that was delivered before and could not be judged since then."""
         delivery = self._judge(slice_, record, now, since)

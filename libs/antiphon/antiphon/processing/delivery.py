@@ -150,7 +150,7 @@ class Delivery(Work):
         self.given_up, self.joined = waiting.given_up, waiting.joined
         self._choose()
 
-    def take_effects(self) -> None:
+    def keep_outputs(self) -> None:
         """The attempt has succeeded: what it emitted and changed counts, once the record is settled or waits."""
         context = self.context
         assert context is not None

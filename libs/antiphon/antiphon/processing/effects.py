@@ -78,8 +78,22 @@ def forget_effects(delivery: Delivery) -> None:
         slice_.effects[id_] = stay
 
 
+def forget_discarded(slice_: Slice, message_id: str, handler: str) -> None:
+    """The dead letter of this handler (empty: of none, so of all) is never redriven: its entries go."""
+    keys = slice_.effects.get(entry(message_id), set())
+    for key in [key for key in keys if handler in ("", _handler(key))]:
+        slice_.keep(key, None)
+        keys.discard(key)
+    if not keys:
+        slice_.effects.pop(entry(message_id), None)
+
+
+def _handler(key: bytes) -> str:
+    return key.split(b"/", 3)[2].decode()
+
+
 def _forgotten(key: bytes, delivery: Delivery, slice_: Slice) -> bool:
-    handler = key.split(b"/", 3)[2].decode()
+    handler = _handler(key)
     mine = any(handler == known.name for known in delivery.route.handlers)
     if not mine or handler in delivery.given_up:
         return False

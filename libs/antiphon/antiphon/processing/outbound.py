@@ -31,15 +31,14 @@ class Outbound:
         self.names = installation.names
         self._partitions = installation.partitions
         self.source = f"service/{service}"
-        self.limit = limits.message_bytes
         self.limits = limits
         self._kinds: dict[type[Message], tuple[str, str]] = {}  # topic, type name
 
     def encode(self, message: Message) -> bytes:
         """The bytes (MessageTooLarge if there are too many)."""
         value = self._codec.encode(message)
-        if len(value) > self.limit:
-            raise MessageTooLarge(type(message).__name__, len(value), self.limit)
+        if len(value) > self.limits.message_bytes:
+            raise MessageTooLarge(type(message).__name__, len(value), self.limits.message_bytes)
         return value
 
     def record(

@@ -40,6 +40,10 @@ class Ahead:
     at: int
     left: dict[bytes, int] = field(default_factory=dict)
 
+    def overtakes(self, offset: int) -> bool:
+        """Whether this record is still under way before others: what becomes of a dropped slice's is never told."""
+        return self.slice.phase is Phase.SERVING and self.source.overtakes(offset)
+
 
 @dataclass(slots=True)
 class Limits:
@@ -59,7 +63,7 @@ class Overtaking:
         self._ahead: dict[Partition, Ahead] = {}
         self._looked_at: dict[Partition, Iterator[Glimpse]] = {}  # and not judged
         self._found = 0  # records in this turn
-        self._under_way: list[tuple[SourceOffsets, int, bytes]] = []  # what overtakes: its source, offset and tenant
+        self._under_way: list[tuple[Ahead, int, bytes]] = []  # what overtakes: its source, offset and tenant
         self._lagged: dict[Lane, float] = {}  # when each lane was last seen to do so
 
     def __bool__(self) -> bool:
@@ -87,6 +91,7 @@ class Overtaking:
                 self._lagged[lane] = now
                 self._begin(lane)
         if not self._ahead:
+            self._found = 0
             return []
         self._end_what_is_caught_up(now)
         self._under_way = [one for one in self._under_way if one[0].overtakes(one[1])]
@@ -109,13 +114,14 @@ class Overtaking:
     def _end_what_is_caught_up(self, now: float) -> None:
         """The first reader is where the second one is, and the lane has not lagged for a while."""
         busy = {topic for lane, then in self._lagged.items() if now - then < REST for topic in lane.topics}
-        self.end(
-            [
-                partition
-                for partition, ahead in self._ahead.items()
-                if partition.topic not in busy and ahead.source.next_offset >= ahead.at
-            ]
-        )
+        caught_up = [
+            partition
+            for partition, ahead in self._ahead.items()
+            if partition.topic not in busy and ahead.source.next_offset >= ahead.at
+        ]
+        for partition in caught_up:
+            self._admission.passed(self._ahead[partition].slice, now)
+        self.end(caught_up)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -168,7 +174,7 @@ class Overtaking:
             elif self._may_overtake(ahead, offset, tenant, waiting):
                 waiting[tenant] += 1
                 source.overtake(offset, before + 1)
-                self._under_way.append((source, offset, tenant))
+                self._under_way.append((ahead, offset, tenant))
                 ready += self._admission.overtake(ahead.slice, record(), now)
                 if not self._has_room:
                     break

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Callable, Collection
 from typing import NamedTuple
@@ -35,14 +34,13 @@ class Slices:
         self._admin = admin
         self._restoring, self._sources, self._cancels = intakes
         self._window = window
-        self._epochs = itertools.count(1)
         self._restores: dict[int, Restore] = {}
         self.owned: dict[int, Slice] = {}
 
     def begin(self, numbers: Collection[int], now: float) -> None:
         """These are owned from now on (or owned still, and to be restored anew)."""
         for number in numbers:
-            slice_ = self.owned[number] = Slice(number, next(self._epochs), self._window, now)
+            slice_ = self.owned[number] = Slice(number, self._window, now)
             self._restores[number] = Restore(slice_, self._topics, self._admin, self._restoring, self._cancels)
 
     def drop(self, numbers: Collection[int]) -> None:

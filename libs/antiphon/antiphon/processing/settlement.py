@@ -15,7 +15,7 @@ from antiphon.processing.batch import Batch
 from antiphon.processing.crashes import Crashes
 from antiphon.processing.dead_letters import Cancelled, DeadlinePassed, GivenUp, bare_record
 from antiphon.processing.delivery import Delivery, Route
-from antiphon.processing.effects import Effects, awaken_effects, forget_effects
+from antiphon.processing.effects import Effects, awaken_effects, forget_discarded, forget_effects
 from antiphon.processing.held import Held, Unjudged
 from antiphon.processing.ledger import entry
 from antiphon.processing.outbound import Outbound
@@ -47,7 +47,7 @@ class Settlement:
         self._telling = Telling(identity, outbound)
         self.waits = Waits(self._telling, suspicion, limits)
         self.crashes = Crashes(self._telling)
-        self.once = Effects(self._telling, promise, outbound.limit).once
+        self.once = Effects(self._telling, promise, outbound.limits.message_bytes).once
         self.ages: defaultdict[str, list[float]] = defaultdict(list)  # topic -> seconds from record to settlement
         self.durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # outcome, handler -> seconds
         self.processed: Counter[str] = Counter()  # commands settled since the start, by the name of their type
@@ -210,6 +210,8 @@ class Settlement:
             slice_.ledger.add(id_)
             self._telling.closed(envelope, "discarded", now)
             self._deal_with(slice_, envelope, redrive, now)
+            if slice_.effects:
+                forget_discarded(slice_, envelope.id, redrive.handler or "")
         self._telling.finish(slice_, envelope.record, now)
 
     def _deal_with(
@@ -264,7 +266,7 @@ class Settlement:
         self._telling.finish(delivery.slice, delivery.record, now)
 
     def _succeeded(self, delivery: Delivery, now: float) -> None:
-        delivery.take_effects()
+        delivery.keep_outputs()
         self.passed(delivery, now)
 
     def passed(self, delivery: Delivery, now: float) -> None:
@@ -308,7 +310,7 @@ class Settlement:
     def _settle(self, delivery: Delivery, status: str, error: BaseException | None, now: float) -> None:
         slice_, envelope, route = delivery.slice, delivery.envelope, delivery.route
         if delivery.changes or delivery.later:
-            self.waits.take_effects(delivery)
+            self.waits.write_outputs(delivery)
         else:
             self.batch.outputs += delivery.outputs
         if self._identity.keeps_state and delivery.ledger_id is not None:

@@ -30,13 +30,12 @@ class Phase(Enum):
 class Slice:
     """Everything this owner knows of the slice; dropped and restored from the log after any doubt.
 
-    `epoch` is unique in the process: results that carry another one are late and ignored.
+    What still comes of one that is `GONE` is late and ignored, also when its number is owned again, as another object.
     """
 
-    def __init__(self, number: int, epoch: int, window: LedgerWindow, since: float) -> None:
+    def __init__(self, number: int, window: LedgerWindow, since: float) -> None:
         self.number = number
         self.since = since  # when it was assigned, or dropped to be restored anew
-        self.epoch = epoch
         self.phase = Phase.RESTORING
         self.entries: dict[bytes, bytes] = {}
         self.sources: dict[str, SourceOffsets] = {}

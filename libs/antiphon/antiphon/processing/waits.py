@@ -66,7 +66,7 @@ class Waits:
     def defer(self, delivery: Delivery, due: float, now: float) -> None:
         """It goes on then; what its handlers that succeeded have emitted and changed counts already."""
         slice_, key = delivery.slice, agenda_key(_id(delivery))
-        self.take_effects(delivery)
+        self.write_outputs(delivery)
         if delivery.entry not in (None, key):
             self._remove(slice_, delivery.entry)
         self._write(delivery, key, due)
@@ -74,7 +74,7 @@ class Waits:
         if delivery.first and delivery.route.message.ordered and not delivery.generation:
             self._park(slice_, Parked(place(delivery), _id(delivery), [], now))
 
-    def take_effects(self, delivery: Delivery) -> None:
+    def write_outputs(self, delivery: Delivery) -> None:
         """What its handlers have emitted and changed goes into the batch."""
         slice_ = delivery.slice
         self._telling.batch.outputs += delivery.outputs
@@ -254,6 +254,9 @@ class Waits:
     ) -> None:
         """What a parked key waited for has ended, or the dead letter of one handler has been dealt with; `given_up` are
         handlers that have left another one."""
+        if handler is not None and parked.head in slice_.waiting:  # for another one of its handlers
+            self._dealt_with(slice_, parked.head, handler, given_up)
+            return
         if handler in parked.dead:
             parked.dead.remove(handler)
         parked.dead += (name for name in given_up if name not in parked.dead)
@@ -269,6 +272,17 @@ class Waits:
         else:
             slice_.parked.remove(parked)
             slice_.keep(parked.key, None)
+
+    def _dealt_with(self, slice_: Slice, id_: bytes, handler: str, given_up: Iterable[str]) -> None:
+        """What waits is not to wait for this dead letter when it has ended, but for those of `given_up`."""
+        found = slice_.waiting[id_]
+        key = found.entry if isinstance(found, Delivery) else found
+        assert key is not None
+        waiting = read_waiting(slice_.entries[key])
+        left = tuple(dict.fromkeys([*(name for name in waiting.given_up if name != handler), *given_up]))
+        slice_.keep(key, write_waiting(replace(waiting, given_up=left)))
+        if isinstance(found, Delivery):
+            found.given_up = tuple(name for name in found.given_up if name != handler or name in left)
 
     def _make_room(self, parked: Parked, now: float) -> None:
         """The next one that waits in memory queues in the state."""
@@ -287,7 +301,8 @@ class Waits:
         record, head = envelope.record, entry(envelope.id)
         parked = slice_.parked.waiting_for(head) or slice_.parked.at((record.topic, record.key or b""))
         if parked is not None and (parked.head == head or key.startswith(QUEUED)):
-            self._park(slice_, Parked(parked.place, head, [""], now))
+            before = read_waiting(slice_.entries[key]).given_up
+            self._park(slice_, Parked(parked.place, head, [*before, ""], now))
         self.drop(slice_, id_of(key, record), key)
 
     # -- at a new owner --------------------------------------------------------------------------------------------

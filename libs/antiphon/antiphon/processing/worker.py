@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Collection
 from math import inf
+from operator import attrgetter
 
 from antiphon.app import App
 from antiphon.broker import MemberOptions, Partition, ReaderOptions
@@ -230,12 +231,12 @@ class Worker:
     def _pause(self, now: float) -> float:
         if self._settlement.ready or self._ended or (self._taking.more and self._admits):
             return 0.0
-        if self._host is not None and self._host.more:
-            return 0.0
         pause = 0.005 if self._slices.restoring else 0.1
         held = self._settlement.held.next_due
         due = min(inf if held is None else held, self._handover.next_look)
         pause = min(pause, max(0.0, due - now))
+        if self._host is not None:
+            pause = min(pause, self._host.pause)
         if self._settlement.batch and self._commits.under_way is None:
             pause = min(pause, self._linger)
         return pause
@@ -259,8 +260,12 @@ class Worker:
 
     def _settle_ended(self, now: float) -> None:
         ended = self._ended
-        ended.extend(self._handover.ended(now))
+        ended.extend(sorted(self._handover.ended(now), key=attrgetter("urgent"), reverse=True))
         if not self.careful:
+            while ended and ended[0].urgent:
+                self._settlement.ended(ended.popleft(), now)
+            if self._settlement.batch.urgent:  # whoever waits for it does not wait for the rest of this turn
+                self._close_batch(now)
             while ended:
                 self._settlement.ended(ended.popleft(), now)
         elif ended and self._commits.idle:
@@ -433,6 +438,8 @@ class Worker:
     def drain(self) -> None:
         """Begin nothing new; handlers that run go on with further turns, what waits is left to the next owner."""
         self._draining = True
+        if self._host is not None:
+            self._host.drain()
 
     def check_handlers(self) -> None:
         """Note a failure if a synchronous handler has occupied its thread far beyond its timeout."""

@@ -16,6 +16,7 @@ from antiphon.codec import Codec
 from antiphon.control import DeclaredCommand, DeclaredCompleted
 from antiphon.envelope import DECLARED_TYPE, Envelope, uuid_of
 from antiphon.errors import UndecodableMessage
+from antiphon.instances import INSTANCE
 from antiphon.lifecycle import (
     CancelRequested,
     CommandProgressed,
@@ -69,6 +70,8 @@ class FactReader:
         return self._letter(record) if record.topic == self._dead_letters else self._lifecycle_fact(record)
 
     def _of_a_service(self, envelope: Envelope, service: str) -> Fact | None:
+        if envelope.raw(INSTANCE) is not None:
+            return None
         return self._arrival(envelope, service) if envelope.redrive is None else self._sent_back(envelope, service)
 
     def _sent_back(self, envelope: Envelope, service: str) -> SentBack:

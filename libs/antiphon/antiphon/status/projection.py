@@ -79,6 +79,16 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """The workflow that the command began has had its first turn, `at` so many seconds since 1970."""
+
+    command_id: str
+    command_type: str
+    service: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """A sighting of how far it has come, with the command's id and type as the rows have them."""
 
@@ -136,7 +146,7 @@ class CancelWanted:
     event: CancelRequested
 
 
-RowFact = Arrival | Started | Told | Settled
+RowFact = Arrival | Started | Begun | Told | Settled
 LetterFact = Buried | SentBack | Closed
 Fact = RowFact | LetterFact | CancelWanted
 
@@ -147,6 +157,8 @@ def fold(row: CommandRow | None, fact: RowFact) -> CommandRow:
         return arrived(row, fact)
     if isinstance(fact, Told):
         return told(row, fact)
+    if isinstance(fact, Begun):
+        return begun(row, fact)
     return started(row, fact) if isinstance(fact, Started) else settled(row, fact)
 
 
@@ -182,6 +194,16 @@ def started(row: CommandRow | None, fact: Started) -> CommandRow:
     return _dated(
         replace(row, status="processing", started_at=started_at, attempts=event.attempt, replica=event.replica)
     )
+
+
+def begun(row: CommandRow | None, fact: Begun) -> CommandRow:
+    """A workflow is at work: of several first turns, since each run has one, the earliest counts."""
+    row = row or CommandRow(fact.command_id, fact.command_type, fact.service)
+    if "processing" not in LEGAL[row.status]:
+        return row
+    if row.status == "processing" and (row.attempts or (row.started_at or 0.0) <= fact.at):
+        return row
+    return _dated(replace(row, status="processing", started_at=fact.at))
 
 
 def told(row: CommandRow | None, fact: Told) -> CommandRow:

@@ -17,7 +17,8 @@ from antiphon.status.batch import Batch, Counts
 from antiphon.status.declared import DeclaredReader
 from antiphon.status.facts import FactReader
 from antiphon.status.held import HeldPartitions
-from antiphon.store import Place, Progress, Store
+from antiphon.status.workflow_facts import WorkflowFactReader
+from antiphon.store import CommandRow, Folding, Place, Progress, Store
 
 LOG = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class Projector:
         self._facts = FactReader(parts.catalogue, parts.codec)
         names = parts.catalogue.installation.names
         self._declared = DeclaredReader(names, parts.codec)
+        self._workflows = WorkflowFactReader(parts.catalogue)
         self._schemas = Partition(names.schemas, 0)
         self._group = names.group("status")
         plans = {plan.name: plan.partitions for plan in parts.catalogue.plans()}
@@ -77,7 +79,7 @@ class Projector:
         self._held = HeldPartitions(parts.clock, self._options.schema_patience, self._options.schema_interval)
 
     def _topics(self) -> tuple[str, ...]:
-        return (*self._facts.topics, *self._declared.topics)
+        return (*self._facts.topics, *self._declared.topics, *self._workflows.topics)
 
     def turn(self, timeout: float) -> int:
         """Read what has come, waiting at most `timeout` seconds for it, and commit what it changes.
@@ -166,6 +168,9 @@ class Projector:
                 told = self._declared.take(record, batch.declared)
                 batch.counts.add(Counts(folded=told, ignored=not told))
                 return True
+            if record.topic in self._workflows.topics:
+                batch.add_instances(self._workflows.read(record))
+                return True
             batch.add(self._facts.read(record), Place(*record[:3]))
         except Exception as error:  # whatever is wrong with one record, the others do not wait for it
             if isinstance(error, UnknownSchema) and self._held.hold(Partition(*record[:2]), record.offset):
@@ -181,8 +186,10 @@ class Projector:
     def _commit(self, batch: Batch, progress: Progress) -> None:
         try:
             with self._parts.store.fold(self._options.projection, progress) as folding:
-                changed = batch.changes(folding.rows(batch.facts))
+                rows = folding.rows({*batch.facts, *batch.instances})
+                changed = batch.changes(rows)
                 folding.save(changed)
+                self._fold_instances(folding, batch, {**rows, **{row.command_id: row for row in changed}})
                 folding.append(batch.entries)
                 folding.bury(batch.letters)
                 folding.mark(batch.marks)
@@ -197,6 +204,13 @@ class Projector:
         self.counts.add(batch.counts)
         if changed and self._parts.changed is not None:
             self._parts.changed([row.command_id for row in changed])
+
+    def _fold_instances(self, folding: Folding, batch: Batch, commands: Mapping[str, CommandRow]) -> None:
+        if not self._workflows.topics:
+            return
+        folding.keep_turns(batch.turns)
+        before = folding.workflows({*batch.facts, *batch.instances})
+        folding.save_workflows(batch.instance_changes(before, commands, folding.turns))
 
     # -- running ---------------------------------------------------------------------------------------------------
 

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Engine, case, delete, func, select
 from antiphon.broker import Partition
 from antiphon.control import ReplicaSeen
 from antiphon.declarations import Change
-from antiphon.store import CommandRow, DeadLetterRow, Folding, HistoryEntry, LetterMark
-from antiphon.stores import letters, rows
+from antiphon.store import CommandRow, DeadLetterRow, Folding, HistoryEntry, LetterMark, TurnRow, WorkflowRow
+from antiphon.stores import letters, rows, workflows
 from antiphon.stores.controls import fold_controls, fold_replicas
 from antiphon.stores.database import insert
 from antiphon.stores.schema import command_tags, commands, history, positions
@@ -86,6 +86,18 @@ class SqlFolding(Folding):
     def declare(self, changes: Sequence[Change]) -> None:
         if changes:
             fold_controls(self._engine, self._connection, changes)
+
+    def keep_turns(self, turns: Sequence[TurnRow]) -> None:
+        workflows.keep_turns(self._engine, self._connection, turns)
+
+    def turns(self, instance_id: str, run: int) -> list[TurnRow]:
+        return workflows.read_run(self._connection, instance_id, run)
+
+    def workflows(self, ids: Collection[str]) -> dict[str, WorkflowRow]:
+        return workflows.read_some(self._connection, ids)
+
+    def save_workflows(self, changed: Sequence[WorkflowRow]) -> None:
+        workflows.save_workflows(self._engine, self._connection, changed)
 
     def see(self, replicas: Sequence[ReplicaSeen]) -> None:
         fold_replicas(self._engine, self._connection, replicas)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Double,
     Index,
@@ -155,6 +156,51 @@ letter_marks = Table(
     Column("rank", Integer, nullable=False),
     Column("marked_at", Double, nullable=False),
     Column("state", String(10), nullable=False),
+)
+
+workflows = Table(
+    "workflows",
+    TABLES,
+    Column("instance_id", String(36), primary_key=True),
+    Column("service", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("turns", BigInteger, nullable=False),
+    Column("whole", Boolean, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("correlation_id", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("note", Text),
+    Column("parked", Json),
+    Column("started_at", Double),
+    Column("updated_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("due_at", Double),
+    Column("waiting", Integer, nullable=False),
+    Column("open_approvals", Integer, nullable=False),
+    Column("summary", Text),
+    Column("listed_at", Double, nullable=False),
+)
+Index("ix_workflows_listed_at_instance_id", workflows.c.listed_at, workflows.c.instance_id)
+Index("ix_workflows_status_listed_at_instance_id", workflows.c.status, workflows.c.listed_at, workflows.c.instance_id)
+Index("ix_workflows_correlation_id", workflows.c.correlation_id)
+Index(
+    "ix_workflows_open_approvals",
+    workflows.c.open_approvals,
+    sqlite_where=workflows.c.open_approvals > 0,
+    postgresql_where=workflows.c.open_approvals > 0,
+)
+
+workflow_turns = Table(
+    "workflow_turns",
+    TABLES,
+    Column("instance_id", String(36), nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("turn", BigInteger, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("instance_id", "run", "turn"),
 )
 
 projections = Table(

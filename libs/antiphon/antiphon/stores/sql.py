@@ -24,6 +24,9 @@ from antiphon.store import (
     StoredCommand,
     Submission,
     Tag,
+    TurnRow,
+    WorkflowQuery,
+    WorkflowRow,
 )
 from antiphon.stores import rows
 from antiphon.stores.controls import forget_controls, read_controls, read_replicas
@@ -31,6 +34,7 @@ from antiphon.stores.database import connect, insert, migrate, reading, writing
 from antiphon.stores.folding import SqlFolding
 from antiphon.stores.letters import forget_letters, read_letters, read_whole
 from antiphon.stores.schema import command_tags, commands, history, positions, projections
+from antiphon.stores.workflows import forget_workflows, read_turns, read_workflow, read_workflows
 
 # what a row holds before anything was seen of its command
 _UNSEEN: dict[str, Any] = {
@@ -121,6 +125,18 @@ class SqlStore(Store):
         with reading(self.engine) as connection:
             return read_whole(connection, ids)
 
+    def workflow(self, instance_id: str) -> WorkflowRow | None:
+        with reading(self.engine) as connection:
+            return read_workflow(connection, instance_id)
+
+    def workflows(self, query: WorkflowQuery) -> list[WorkflowRow]:
+        with reading(self.engine) as connection:
+            return read_workflows(connection, query)
+
+    def turns(self, instance_id: str, after: tuple[int, int], limit: int) -> list[TurnRow]:
+        with reading(self.engine) as connection:
+            return read_turns(connection, instance_id, after, limit)
+
     def controls(self) -> Controls:
         with reading(self.engine) as connection:
             return read_controls(connection)
@@ -165,6 +181,7 @@ class SqlStore(Store):
             connection.execute(raised.values(version=projections.c.version + 1))
             connection.execute(delete(positions).where(positions.c.projection == projection))
             forget_letters(connection)
+            forget_workflows(connection)
             connection.execute(delete(history))
             connection.execute(delete(commands).where(commands.c.body_hash.is_(None)))
             _drop_tags_of_nobody(connection)

@@ -70,7 +70,8 @@ class Orders:
             cancels = [turns.CancelRequest(command.id, command.command) for command in waits.commands]
             self._telling.batch.outputs += [self._requests.cancel(run, cancel, now) for cancel in cancels]
         self._residents.drop(run)
-        self._ends.leave(run, run.records())
+        if run.turns:
+            self._ends.leave(run, run.records())
         by = f" by {order.by}" if order.by else ""
         reason = f": {order.reason}" if order.reason else ""
         why = Failure("terminated", f"terminated{by}{reason}", "TerminateRequested")

@@ -47,6 +47,7 @@ class Run:
         "parked",
         "pending",
         "slice",
+        "steps",
         "turns",
     )
 
@@ -64,6 +65,7 @@ class Run:
 
     def _begin(self) -> None:
         self._prefix = HISTORY + f"{self.id}/{self.number:06d}/".encode()
+        self.steps: set[int] = set()  # local steps that run here
         self._begun_by: Input | None = None
         self._origin: Origin | None = None
 

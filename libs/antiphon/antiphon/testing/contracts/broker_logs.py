@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from antiphon.broker import Outgoing, Partition, Producer, Record
+from antiphon.broker import Glimpses, Outgoing, Partition, Producer, Reader, Record
 from antiphon.errors import OffsetOutOfRange, RecordRefused
 from antiphon.testing.contracts.broker_harness import BrokerHarness, outgoing, values
 
@@ -133,6 +133,77 @@ class LogContract(BrokerHarness):
         reader.assign({Partition(topic, 0): 1_990})
         assert [record.offset for record in self.read(reader, 10)] == list(range(1_990, 2_000))
         assert reader.position(Partition(topic, 0)) == 2_000
+
+    def test_a_look_shows_one_header_of_each_record_and_makes_whole_what_is_wanted(self) -> None:
+        topic = self.topic(partitions=2)
+        headers = [
+            [("other", b"o"), ("tenant", b"a"), ("last", b"l")],
+            [],
+            [("tenant", b"a"), ("tenant", b"b")],
+            [("tenant", b"")],
+        ]
+        producer = self.producer()
+        producer.send([Outgoing(topic, number, b"k", b"v", found) for number in range(2) for found in headers])
+        producer.flush(self.patience)
+
+        found = self.look_to(self.reader((topic, 0, 0), (topic, 1, 1)), "tenant", Partition(topic, 0), 4)
+
+        shown = {at: [glimpse[:2] for glimpse in of_it] for at, of_it in found.items()}
+        expected = [(0, b"a"), (1, b""), (2, b"b"), (3, b"")]
+        assert shown == {Partition(topic, 0): expected, Partition(topic, 1): expected[1:]}
+        for number in range(2):
+            records = self.read(self.reader((topic, number, number)), 4 - number)
+            assert [whole() for _, _, whole in found[Partition(topic, number)]] == records
+
+    def test_looks_and_polls_go_on_from_each_other_with_no_more_than_the_limit(self) -> None:
+        topic = self.topic()
+        at = Partition(topic, 0)
+        self.write(topic, *(b"%d" % number for number in range(20)))
+        reader = self.reader((topic, 0, 0))
+        seen: list[int] = []
+
+        def all_seen() -> bool:
+            looked = [offset for of_it in reader.look(3, "any").values() for offset, _, _ in of_it]
+            assert len(looked) <= 3
+            polled = [record.offset for record in reader.poll(3, self.pace)]
+            seen.extend(looked + polled)
+            return len(seen) >= 20
+
+        self.wait_until(all_seen)
+        assert seen == list(range(20))
+        assert reader.position(at) == 20
+        reader.assign({at: 18})
+        assert [offset for offset, _, _ in self.look_to(reader, "any", at, 20)[at]] == [18, 19]
+        reader.unassign([at])
+        self.write(topic, b"later")
+        assert reader.look(3, "any") == {}
+
+    def look_to(self, reader: Reader, header: str, partition: Partition, offset: int) -> Glimpses:
+        """All that looks show until the position has reached the offset and one of them has shown nothing."""
+        found: Glimpses = {}
+
+        def reached() -> bool:
+            shown = reader.look(100, header)
+            for at, of_it in shown.items():
+                found.setdefault(at, []).extend(of_it)
+            return not shown and reader.position(partition) >= offset
+
+        self.wait_until(reached)
+        return found
+
+    @pytest.mark.parametrize("missing", [1, 7])
+    def test_a_look_tells_once_of_an_offset_that_the_log_does_not_have(self, missing: int) -> None:
+        topic = self.topic(partitions=2)
+        self.write(topic, *(b"%d" % number for number in range(5)))
+        self.delete_before(Partition(topic, 0), 3)
+        reader, other = self.reader((topic, 0, missing), (topic, 1, 0)), Partition(topic, 1)
+
+        with pytest.raises(OffsetOutOfRange) as error:
+            self.look_to(reader, "any", Partition(topic, 0), 10)
+
+        assert (error.value.topic, error.value.partition, error.value.offset) == (topic, 0, missing)
+        self.write(topic, b"other", partition=1)
+        assert list(self.look_to(reader, "any", other, 1)) == [other]
 
     @pytest.mark.parametrize("missing", [1, 7])
     def test_an_offset_that_the_log_does_not_have_is_told_once_and_the_others_go_on(self, missing: int) -> None:

@@ -25,6 +25,24 @@ class TransactionContract(BrokerHarness):
         assert [record.offset for record in self.read_to(reader, Partition(topic, 0), 4)] == [0, 2]
         assert self.end(topic) == 4
 
+    def test_a_look_shows_what_is_committed_and_passes_the_rest(self) -> None:
+        topic = self.topic()
+        aborted = self.begun(outgoing(topic, b"aborted"))
+        aborted.abort(self.patience)
+        producer = self.begun(outgoing(topic, b"open"))
+        reader, at = self.reader((topic, 0, 0)), Partition(topic, 0)
+        seen: list[int] = []
+
+        def reaches(offset: int) -> bool:
+            seen.extend(shown for shown, _, _ in reader.look(10, "any").get(at, ()))
+            return reader.position(at) >= offset
+
+        self.wait_until(lambda: reaches(2))
+        assert (seen, reader.position(at)) == ([], 2)
+        producer.commit(self.patience)
+        self.wait_until(lambda: reaches(4))
+        assert seen == [2]
+
     def test_a_transaction_is_seen_whole_when_it_commits_and_not_before(self) -> None:
         topic = self.topic(partitions=2)
         producer = self.begun(outgoing(topic, b"left", partition=0), outgoing(topic, b"right", partition=1))

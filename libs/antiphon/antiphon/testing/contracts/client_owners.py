@@ -8,9 +8,10 @@ from uuid import uuid4
 import pytest
 
 from antiphon.broker import Record
-from antiphon.client import ReturnedLetter
+from antiphon.client import InstanceMessage, ReturnedLetter
 from antiphon.envelope import Envelope, Redrive
 from antiphon.errors import InvalidMessage, UnknownTopic
+from antiphon.instances import ResumeRequested
 from antiphon.lifecycle import CancelRequested, DeadLetter, Failure, RecordHeader
 from antiphon.testing.contracts.client_harness import PARTITIONS, ClientHarness, Weigh
 from antiphon.topics import partition_of
@@ -140,3 +141,26 @@ class OwnersContract(ClientHarness):
             said = (wanted.command_id, wanted.service, wanted.reason, wanted.requested_by)
             assert said == (str(id_), "scales", "too late", "ada")
             assert abs((wanted.requested_at - datetime.now(UTC)).total_seconds()) < 60
+
+    async def told(self, *messages: InstanceMessage) -> list[Record]:
+        async with self.client() as client:
+            self.ids = await client.tell(messages)
+        return await self.received(len(messages))
+
+    @pytest.mark.promise("S1-43")
+    async def test_an_instance_is_told_something_in_the_slice_that_it_lives_in(self) -> None:
+        wanted = ResumeRequested(by="ada", requested_at=NOON)
+        (record,) = await self.told(InstanceMessage("i-1", "scales", 1, wanted, "order 7"))
+
+        envelope = Envelope(record)
+        assert (record.partition, envelope.type, envelope.id) == (1, ResumeRequested.type_name(), str(self.ids[0]))
+        assert (envelope.header("ce_instance"), envelope.correlation_id) == ("i-1", "order 7")
+        assert self.codec.decode(record.value, envelope.content_type, ResumeRequested) == wanted
+
+    async def test_what_an_instance_is_told_again_has_the_same_id(self) -> None:
+        wanted, id_ = ResumeRequested(requested_at=NOON), uuid4()
+        message = InstanceMessage("i-1", "scales", 0, wanted, "order 7", id_)
+        records = await self.told(message, message)
+
+        assert [Envelope(record).id for record in records] == [str(id_)] * 2
+        assert self.ids == [id_] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from antiphon.app import App
 from antiphon.broker import Broker
@@ -12,6 +13,7 @@ from antiphon.clock import Clock
 from antiphon.codec import Codec
 from antiphon.metrics import NoMetrics
 from antiphon.processing.slice import Slice
+from antiphon.processing.waits import WaitLimits
 from antiphon.processing.worker import Worker, WorkerOptions, WorkerParts
 from antiphon.testing.simulation.executor import SimulatedExecutor
 from antiphon.testing.simulation.faulty_broker import FaultyBroker, FaultyMember
@@ -19,6 +21,9 @@ from antiphon.testing.simulation.gate import Gate
 from antiphon.testing.simulation.schedule import Act, Actor, Schedule
 from antiphon.testing.simulation.strand import Crashed
 from antiphon.testing.simulation.weather import Weather
+from antiphon.workflow.host import HostLimits, WorkflowHost
+
+RESIDENTS = (1, 2, 100)  # how many instances of workflows are in memory at a time
 
 
 class SkewedClock(Clock):
@@ -33,7 +38,8 @@ class SkewedClock(Clock):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all replicas of a simulation share; `gone` is told of a replica that has crashed or left."""
+    """What all replicas of a simulation share; `gone` is told of a replica that has crashed or left, `inspect` of one
+    that has had a turn."""
 
     schedule: Schedule
     broker: Broker
@@ -42,6 +48,8 @@ class Surroundings:
     weather: Weather
     gone: Callable[[Replica], None]
     wake_all: Callable[[], None]
+    inspect: Callable[[Worker], None]
+    waits: WaitLimits
 
 
 class Replica(Actor):
@@ -55,6 +63,8 @@ class Replica(Actor):
         self.executor = SimulatedExecutor(around.schedule, self.gate, self.wake)
         self.worker: Worker | None = None
         self._app = app
+        residents = around.schedule.random.choice(RESIDENTS) if app.workflows else 0
+        self._host = partial(WorkflowHost, limits=HostLimits(residents))
         self._next_turn = 0.0
         self._turning = False
         self._leaves: float | None = None  # until when it may finish what it has begun
@@ -113,13 +123,15 @@ class Replica(Actor):
             self.worker.close(5)
             self.gate.dead = True
             self._around.gone(self)
+        else:
+            self._around.inspect(self.worker)
         return pause
 
     def _make_worker(self) -> Worker:
         around = self._around
         broker = FaultyBroker(around.broker, self.gate, around.installation.names, around.wake_all)
-        parts = WorkerParts(broker, around.codec, self.clock, self.executor, NoMetrics())
-        return Worker(self._app, parts, around.installation, WorkerOptions(replica=self.name))
+        parts = WorkerParts(broker, around.codec, self.clock, self.executor, NoMetrics(), self._host)
+        return Worker(self._app, parts, around.installation, WorkerOptions(replica=self.name, waits=around.waits))
 
     # -- how it goes ---------------------------------------------------------------------------------------------
 

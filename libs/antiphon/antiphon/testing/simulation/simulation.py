@@ -15,6 +15,8 @@ from antiphon.brokers.memory import Limits, MemoryBroker
 from antiphon.catalogue import Catalogue, Installation
 from antiphon.codec import Announcement
 from antiphon.codecs.avro import AvroCodec
+from antiphon.processing.waits import WaitLimits
+from antiphon.processing.worker import Worker
 from antiphon.testing.simulation.auditor import audit_log, audit_memory, audit_progress, is_at_rest
 from antiphon.testing.simulation.faults import Fault, Kind, draw
 from antiphon.testing.simulation.program import Arrival, Evidence, Program, Violation
@@ -25,6 +27,8 @@ from antiphon.testing.simulation.weather import Weather
 
 MakeProgram = Callable[[Random, float], Program]
 MOST_REPLICAS = 3
+PATIENCE = 20.0  # seconds of virtual time after which somebody looks at the dead letters again
+ROOM = (WaitLimits(), WaitLimits(), WaitLimits(held=2, queued=2))  # for what waits: enough, or hardly any
 
 
 class SharedCodec(AvroCodec):
@@ -85,7 +89,15 @@ class Simulation:
         self._faults = tuple(drawn)
         self._weather = Weather()
         self._around = Surroundings(
-            self._schedule, self._broker, _codec, self._installation, self._weather, self._gone, self._wake_all
+            self._schedule,
+            self._broker,
+            _codec,
+            self._installation,
+            self._weather,
+            self._gone,
+            self._wake_all,
+            self._inspect,
+            Random(f"limits {seed}").choice(ROOM),
         )
         self._replicas: list[Replica] = []
         self._started: Counter[str] = Counter()
@@ -99,6 +111,7 @@ class Simulation:
     def run(self) -> Result:
         """Everything, to the end."""
         schedule, options = self._schedule, self._options
+        self._program.begin(self._evidence)
         arrivals = self._program.load(self._installation, _codec, schedule.clock.now())
         for arrival in arrivals:
             schedule.at(arrival.at, lambda arrival=arrival: self._arrive(arrival))  # type: ignore[misc]
@@ -126,12 +139,15 @@ class Simulation:
         schedule, options = self._schedule, self._options
         while schedule.elapsed < options.window:
             schedule.step()
-        checked, quiet = 0.0, 0
+        checked, tended, quiet = 0.0, options.window, 0
         while schedule.elapsed < options.window + options.patience:
             schedule.step()
             if schedule.elapsed - checked > 0.5:
                 checked = schedule.elapsed
                 quiet = quiet + 1 if self._quiet() else 0
+                if not quiet and checked - tended > PATIENCE:  # in memory, perhaps, behind a dead letter
+                    tended = checked
+                    self._tend()
                 if quiet >= 2 and not self._tend():
                     return
         self._violations.append(
@@ -236,6 +252,9 @@ class Simulation:
             for slice_ in replica.served():
                 if replica.owns(slice_.number):
                     self._violations += audit_memory(evidence, replica.service, slice_)
+
+    def _inspect(self, worker: Worker) -> None:
+        self._violations += self._program.inspect(worker)
 
     def _strike(self, fault: Fault) -> None:
         if self._schedule.elapsed >= self._options.window:

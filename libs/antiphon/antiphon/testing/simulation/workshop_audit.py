@@ -38,6 +38,7 @@ class _Done:
     place: int
     message: Made
     tried_once: bool
+    on_time: bool  # it was to be started as soon as it came
 
 
 class WorkshopAudit:
@@ -65,8 +66,8 @@ class WorkshopAudit:
                 told = f"command {id_} ended {ends[0].status}, not {' or '.join(sorted(expected))}"
                 found.append(Violation(told, (id_,)))
             if message is not None and ends and ends[-1].status == "completed":
-                tried_once = not message.script.fails and ends[-1].generation == 0 and not _waited(first)
-                done[id_] = _Done(self._place(copies, message.thing), message, tried_once)
+                tried_once = not message.script.fails and ends[-1].generation == 0
+                done[id_] = _Done(self._place(copies, message.thing), message, tried_once, not _waited(first))
         found += self._audit_done(evidence, list(done.values()))
         found += self._audit_notices(evidence, done)
         found += self._audit_calls(evidence, done)
@@ -231,11 +232,11 @@ def _waited(record: Record) -> bool:
 
 
 def _ordered(done: _Done) -> bool:
-    return isinstance(done.message, Grind)
+    return done.on_time and isinstance(done.message, Grind)
 
 
 def _tried_once(done: _Done) -> bool:
-    return done.tried_once and not isinstance(done.message, Grind)
+    return done.on_time and done.tried_once and not isinstance(done.message, Grind)
 
 
 def _handler(message: Made) -> str:

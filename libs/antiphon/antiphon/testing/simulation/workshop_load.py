@@ -15,7 +15,7 @@ from antiphon.envelope import JSON, Origin, ReplyAddress, derived_id, headers, r
 from antiphon.lifecycle import CancelRequested, DeadLetter
 from antiphon.messages import Command
 from antiphon.testing.simulation.program import Arrival
-from antiphon.testing.simulation.workshop import SCRIPTED, TIMEOUT, Grind, Script
+from antiphon.testing.simulation.workshop import SCRIPTED, TIMEOUT, Script
 from antiphon.topics import partition_of
 
 THINGS = ("kettle", "lamp", "clock", "chair", "radio", "bell")
@@ -67,7 +67,7 @@ class WorkshopLoad:
             given = random.choice((key, None))
             return Outgoing(topic, random.randrange(self._partitions), given, self._codec.encode(message), stated)
         found = headers("client/simulated", type_name, _id(number), when, Origin(f"order-{number}"))
-        found += self._extras(number, when, ordered=isinstance(message, Grind))
+        found += self._extras(number, when)
         value = self._codec.encode(message)
         if random.random() < 0.04:
             value = GARBAGE
@@ -78,7 +78,7 @@ class WorkshopLoad:
             topic, right if random.random() < 0.9 else random.randrange(self._partitions), key, value, found
         )
 
-    def _extras(self, number: int, when: float, *, ordered: bool) -> Headers:
+    def _extras(self, number: int, when: float) -> Headers:
         random = self._random
         found: Headers = []
         if random.random() < 0.5:
@@ -88,7 +88,7 @@ class WorkshopLoad:
             found += [("ce_replyto", b"nowhere/0"), ("ce_replytoken", b"nobody")]
         if random.random() < 0.1:
             found.append(("ce_deadline", rfc3339(when + random.uniform(0.1, 4)).encode()))
-        if random.random() < 0.1 and not ordered:  # one that has not begun does not keep its place
+        if random.random() < 0.1:
             found.append(("ce_notbefore", rfc3339(when + random.uniform(-1, 8)).encode()))
         return found
 
@@ -118,6 +118,12 @@ def redrive(letter: DeadLetter, service_topic: str, *, discard: bool) -> Outgoin
     if discard:
         stated.append(("ce_discard", b"1"))
     return Outgoing(service_topic, letter.partition, letter.record_key, letter.record_value, stated)
+
+
+def unanswerable(record: Outgoing) -> Outgoing:
+    """The same for somebody who cannot be where he says."""
+    stated = [header for header in record.headers if header[0] not in REPLY]
+    return record._replace(headers=[*stated, ("ce_replyto", b"nowhere/1"), ("ce_replytoken", b"nobody")])
 
 
 def edited(record: Outgoing, message: Any) -> Outgoing:

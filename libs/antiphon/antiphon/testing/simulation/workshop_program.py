@@ -19,7 +19,7 @@ from antiphon.testing.simulation.workshop import (
     workshop,
 )
 from antiphon.testing.simulation.workshop_audit import WorkshopAudit, read_made
-from antiphon.testing.simulation.workshop_load import WorkshopLoad, edited, redrive
+from antiphon.testing.simulation.workshop_load import WorkshopLoad, edited, redrive, unanswerable
 
 DELAYS = (("200ms", "1s"), ("1s", "2s"), ("100ms",), ("300ms", "7s"), ("6s",))
 
@@ -40,6 +40,8 @@ class WorkshopProgram(Program):
 
     def again(self, arrival: Arrival, number: int) -> Outgoing:
         record = arrival.record
+        if Random(f"{number} {record.value!r}").random() < 0.3:
+            return unanswerable(record)
         renamed = [
             (name, value.split(b"/")[0] + b"/%d" % number if name == "ce_replytoken" and b"/" in value else value)
             for name, value in record.headers
