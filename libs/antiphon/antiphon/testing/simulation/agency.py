@@ -18,6 +18,7 @@ from pydantic import Field
 from antiphon.app import App
 from antiphon.context import Context, State
 from antiphon.errors import CommandFailed, Permanent, StepFailed, WorkflowTimeout
+from antiphon.escalation import Escalation
 from antiphon.messages import Command, Event, Reply
 from antiphon.retry import Retry
 from antiphon.testing.simulation.runs import pause
@@ -35,6 +36,11 @@ def lasting(seconds: float) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+HOPELESS = ("hopeless", "replaced", "escalated")
+SCOPES = ("gather", "within", "race", "each")
+DECIDES = "Ada"
+
+
 class TaskDone(Reply):
     """The task's name read backwards."""
 
@@ -43,6 +49,14 @@ class TaskDone(Reply):
 
 class Task(Command[TaskDone], service="bureau", key="name"):
     """`manner` says how it is done: "done", "refused" for good, "hopeless" although it may be tried again."""
+
+    name: str
+    manner: str
+    seconds: float
+
+
+class Substitute(Command[TaskDone], service="bureau", key="name"):
+    """Does a task in somebody's place."""
 
     name: str
     manner: str
@@ -202,10 +216,12 @@ class Traveller:
     async def perform(self, node: Node) -> Any:
         """What comes of it."""
         ctx = self._ctx
-        each = [self.perform(child) for child in node.children] if node.kind in ("gather", "race", "each") else []
+        each = [self.perform(child) for child in node.children] if node.kind in SCOPES else []
         match node.kind:
             case "gather":
                 return list(await ctx.gather(*each))
+            case "within":
+                return list(await ctx.gather(*each, within=lasting(node.seconds), late="drop"))
             case "race":
                 return list(await ctx.race(*each))
             case "each":
@@ -234,8 +250,10 @@ class Traveller:
     async def _leaf(self, node: Node, name: str) -> Any:
         ctx, around = self._ctx, self._around
         match node.kind:
-            case "call" | "refused" | "patient" | "slow" | "hopeless":
+            case "call" | "refused" | "patient" | "slow" | "hopeless" | "replaced" | "escalated":
                 return await self._called(node, name)
+            case "approval":
+                return (await ctx.approval(f"May {name} be done?", role="boss")).by
             case "sleep":
                 await ctx.sleep(lasting(node.seconds))
             case "step":
@@ -272,11 +290,15 @@ class Traveller:
 
     async def _called(self, node: Node, name: str) -> str:
         ctx, kind = self._ctx, node.kind
-        manner = kind if kind in ("refused", "hopeless") else "done"
+        manner = kind if kind == "refused" else "hopeless" if kind in HOPELESS else "done"
         task = Task(name=name, manner=manner, seconds=LONG if kind == "slow" else node.seconds)
         if kind in ("patient", "slow"):
             limit = PATIENCE if kind == "patient" else IMPATIENCE
             return (await ctx.call(task, timeout=lasting(limit))).word
+        if kind in ("replaced", "escalated"):
+            instead = Substitute(name=name, manner="done" if kind == "replaced" else "hopeless", seconds=node.seconds)
+            escalate = Escalation(backup=lambda _: instead, role="boss")
+            return (await ctx.call(task, escalate=escalate)).word
         return (await ctx.call(task, retry=AGAIN if kind == "hopeless" else Retry())).word
 
     def _stepped(self, name: str) -> str:
@@ -331,14 +353,11 @@ def bureau() -> App:
 
     @app.command()
     async def do(command: Task, ctx: Context) -> TaskDone:
-        if command.seconds:
-            await pause(command.seconds)
-        if command.manner == "refused":
-            raise Permanent("it is not done here")
-        if command.manner == "hopeless":
-            raise OSError("it does not work out this time")
-        _take(command.name, ctx)
-        return TaskDone(word=command.name[::-1])
+        return await _do(command, ctx)
+
+    @app.command()
+    async def replace(command: Substitute, ctx: Context) -> TaskDone:
+        return await _do(command, ctx)
 
     @app.command()
     def undo(command: Undo, ctx: Context) -> None:
@@ -354,3 +373,14 @@ def bureau() -> App:
 def _take(name: str, ctx: Context) -> None:
     taken = ctx.state(Taken)
     taken.names = [*taken.names, name]
+
+
+async def _do(command: Task | Substitute, ctx: Context) -> TaskDone:
+    if command.seconds:
+        await pause(command.seconds)
+    if command.manner == "refused":
+        raise Permanent("it is not done here")
+    if command.manner == "hopeless":
+        raise OSError("it does not work out this time")
+    _take(command.name, ctx)
+    return TaskDone(word=command.name[::-1])

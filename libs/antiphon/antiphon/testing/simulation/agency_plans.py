@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from antiphon.testing.simulation.agency import SIGNALS, Node
+from antiphon.testing.simulation.agency import DECIDES, SIGNALS, Node
 
 LEAVES = (
     *("call",) * 4,
@@ -22,11 +22,14 @@ LEAVES = (
     "record",
     "note",
     "errand",
+    "approval",
+    "replaced",
+    "escalated",
     "agreed",
     "declined",
     "perhaps",
 )
-INNER = ("seq", "seq", "gather", "gather", "race", "limit", "try", "shield", "each")
+INNER = ("seq", "seq", "gather", "gather", "within", "race", "limit", "try", "shield", "each")
 SIMPLE = ("call", "sleep", "patient")
 FAILURES = {
     "patient": {"CommandFailed"},
@@ -36,6 +39,7 @@ FAILURES = {
     "failing step": {"StepFailed"},
     "perhaps": {"WorkflowTimeout"},
     "limit": {"WorkflowTimeout"},
+    "within": {"WorkflowTimeout"},
 }
 
 
@@ -126,7 +130,7 @@ def accepts(node: Node, value: Any, place: str) -> bool:
     """Whether it may end with this value; `place` is where it is performed: trip, round and attempt."""
     children, kind = node.children, node.kind
     match kind:
-        case "gather" | "seq" | "shield" | "limit" | "try":
+        case "gather" | "within" | "seq" | "shield" | "limit" | "try":
             if kind == "try" and isinstance(value, str):
                 return value in set().union(*map(failures, children))
             return _each(children, value, place)
@@ -147,8 +151,10 @@ def _each(children: tuple[Node, ...], values: Any, place: str) -> bool:
 
 def _leaf(node: Node, value: Any, name: str) -> bool:
     match node.kind:
-        case "call" | "patient" | "slow":
+        case "call" | "patient" | "slow" | "replaced":
             return bool(value == name[::-1])
+        case "approval" | "escalated":
+            return bool(value == DECIDES)
         case "refused" | "hopeless" | "failing step":
             return False
         case "step" | "async step" | "record":
@@ -172,6 +178,6 @@ def answered(node: Node, value: Any, place: str) -> Iterator[str]:
                 yield from answered(child, found, place)
         case "errand":
             yield from answered(children[0], value, f"{place}.{node.name}.0.1")
-        case "gather" | "seq" | "shield" | "limit" | "try" if isinstance(value, list):
+        case "gather" | "within" | "seq" | "shield" | "limit" | "try" if isinstance(value, list):
             for child, found in zip(children, value, strict=True):
                 yield from answered(child, found, place)
