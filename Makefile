@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=          # what is compiled once is kept, rewritten assertions too
 
-.PHONY: demo test check check-unit check-rest static kafka bench simulate soak long lock clean fmt
+.PHONY: demo test check check-unit check-rest static kafka bench peers simulate soak long lock clean fmt
 
 demo: .venv/ready                           # all services and the gateway in one process; KAFKA=1: on a real broker
 	$(BIN)/python -m services.demo $(if $(KAFKA),--kafka)
@@ -26,8 +26,11 @@ static: .venv/ready
 kafka:                                      # a broker in the foreground, on PORT (9092); needs Java 17 and Maven, no Docker
 	$(PYTHON) deploy/kafka/run.py --port $(or $(PORT),9092)
 
-bench: .venv/bench-ready
+bench: .venv/bench-ready                    # durable workflows beside other engines: after `make peers`, or PEERS=none
+	$(BIN)/python -m tests.bench.workflows
 	$(BIN)/python -m tests.bench
+
+peers: build/peers/restate/ready build/peers/dbos/ready build/peers/temporal/ready   # needs npm and Go
 
 simulate: .venv/ready                       # SEEDS=1000 with faults at every boundary, or SEED=k alone with its story; PROGRAM=agency
 	$(BIN)/python -m antiphon.testing.simulation --seeds $(or $(SEEDS),1000) $(if $(SEED),--seed $(SEED)) $(if $(PROGRAM),--program $(PROGRAM))
@@ -36,6 +39,7 @@ soak: .venv/ready                           # kills services and a broker for MI
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))
 
 long: test
+	$(BIN)/pytest -m long
 	$(MAKE) --no-print-directory simulate SEEDS=10000
 	$(MAKE) --no-print-directory soak MINUTES=10
 
@@ -56,6 +60,15 @@ clean:
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
 	touch $@
 
+build/peers/%/ready: tests/bench/peers/%.lock
+	$(PYTHON) -m venv --clear build/peers/$*
+	build/peers/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(PEER_SERVER_$*)
+	touch $@
+
+PEER_SERVER_restate = npm install --prefix build/peers/restate --no-package-lock --no-audit --no-fund @restatedev/restate-server@1.7.12
+PEER_SERVER_temporal = GOBIN=$(CURDIR)/build/peers/temporal/server go install github.com/temporalio/cli/cmd/temporal@v1.5.1
+
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
 LOCK := $(COMPILE) pyproject.toml --no-emit-package antiphon
 lock:                                       # the one verb that needs uv (pip install uv)
@@ -63,3 +76,5 @@ lock:                                       # the one verb that needs uv (pip in
 	$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
 	$(COMPILE) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
+	for peer in restate dbos temporal; do \
+	  $(COMPILE) --group peer-$$peer --output-file tests/bench/peers/$$peer.lock || exit 1; done

@@ -13,7 +13,9 @@ from antiphon.testing.simulation.agency import Node, Note, Traveller
 from antiphon.workflow import pending
 from antiphon.workflow.alarms import Alarms
 from antiphon.workflow.ends import Ends
+from antiphon.workflow.feeding import Feeding
 from antiphon.workflow.host import WorkflowHost
+from antiphon.workflow.local_steps import LocalSteps
 from antiphon.workflow.run import Pending, Run
 from antiphon.workflow.turns import Input, StepRequest
 
@@ -33,21 +35,20 @@ def timer_before_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def step_before_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     """A local step is run in the turn that asks for it."""
-    original = WorkflowHost._work
 
-    def ask(self: WorkflowHost, run: Run, steps: Sequence[StepRequest]) -> None:
+    def ask(self: LocalSteps, run: Run, steps: Sequence[StepRequest]) -> None:
         if steps:
-            self._parts.executor.handle(original(self, run, steps))
+            self._executor.handle(self._work(run, steps))
 
-    monkeypatch.setattr(WorkflowHost, "_ask", ask)
+    monkeypatch.setattr(LocalSteps, "ask", ask)
 
 
 def turn_in_a_later_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """The record of a turn is written after the commands that the turn sends."""
-    advance, step = WorkflowHost._advance, WorkflowHost.step
+    advance, step = Feeding.advance, WorkflowHost.step
     later: list[tuple[Batch, Slice, bytes, bytes]] = []
 
-    def advance_without(self: WorkflowHost, run: Run, told: Input, now: float) -> None:
+    def advance_without(self: Feeding, run: Run, told: Input, now: float) -> None:
         advance(self, run, told, now)
         place = run.place(run.turns)
         record = run.slice.changed.pop(place, None)
@@ -65,7 +66,7 @@ def turn_in_a_later_batch(monkeypatch: pytest.MonkeyPatch) -> None:
                 later.remove(each)
         step(self, now)
 
-    monkeypatch.setattr(WorkflowHost, "_advance", advance_without)
+    monkeypatch.setattr(Feeding, "advance", advance_without)
     monkeypatch.setattr(WorkflowHost, "step", write_and_step)
 
 

@@ -68,7 +68,7 @@ class Handover:
         """What the executor gives back."""
         ended = self._parts.executor.ended()
         if self.host is not None and ended:
-            ended = self.host.take_ended(ended, now)
+            ended = self.host.take_ended(ended)
         returned = self._parts.bundling.taken_apart(ended)
         if not returned:
             return returned

@@ -82,7 +82,7 @@ class Host(ABC):
         """The time has come that an instance waits for."""
 
     @abstractmethod
-    def take_ended(self, work: Sequence[Work], now: float) -> list[Work]:
+    def take_ended(self, work: Sequence[Work]) -> list[Work]:
         """Take what is the host's own among work that has ended; the rest."""
 
     @abstractmethod
@@ -100,8 +100,12 @@ class Host(ABC):
 
     @property
     @abstractmethod
-    def more(self) -> bool:
-        """Whether the next turn has something to do at once."""
+    def pause(self) -> float:
+        """After how many seconds, at the latest, it wants the next turn (infinity: when something has come)."""
+
+    @abstractmethod
+    def drain(self) -> None:
+        """Begin no more work of its own: the worker is to end."""
 
 
 MakeHost = Callable[[HostParts], Host]

@@ -231,12 +231,12 @@ class Worker:
     def _pause(self, now: float) -> float:
         if self._settlement.ready or self._ended or (self._taking.more and self._admits):
             return 0.0
-        if self._host is not None and self._host.more:
-            return 0.0
         pause = 0.005 if self._slices.restoring else 0.1
         held = self._settlement.held.next_due
         due = min(inf if held is None else held, self._handover.next_look)
         pause = min(pause, max(0.0, due - now))
+        if self._host is not None:
+            pause = min(pause, self._host.pause)
         if self._settlement.batch and self._commits.under_way is None:
             pause = min(pause, self._linger)
         return pause
@@ -438,6 +438,8 @@ class Worker:
     def drain(self) -> None:
         """Begin nothing new; handlers that run go on with further turns, what waits is left to the next owner."""
         self._draining = True
+        if self._host is not None:
+            self._host.drain()
 
     def check_handlers(self) -> None:
         """Note a failure if a synchronous handler has occupied its thread far beyond its timeout."""

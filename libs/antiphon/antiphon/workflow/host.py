@@ -1,13 +1,12 @@
-"""The host of workflows: what comes for an instance becomes a turn, and the turn's records go into the batch.
+"""The host of workflows: what a worker gets for instances, given to whom it is for.
 
-One message's way: `start` or `told` -> `_feed` -> the kernel's `advance` -> state and outputs of the batch. What must
-not be lost and cannot be fed now (a parked run, a time that has not come) waits in the state as a pending input.
+One message's way: `take` or `told` -> `Feeding.feed` -> the kernel's `advance` -> state and outputs of the batch.
 """
 
 from __future__ import annotations
 
-import json
 import logging
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -17,17 +16,14 @@ from antiphon.envelope import Envelope
 from antiphon.errors import (
     AntiphonError,
     MessageError,
-    NonDeterminism,
     Permanent,
     UndecodableMessage,
-    UnknownSchema,
 )
 from antiphon.executor import Work
 from antiphon.handler import Workflow
 from antiphon.instances import (
     INSTANCE,
     JOINED,
-    PARKED_INSTANCE,
     ApprovalDecided,
     ResetRequested,
     ResumeRequested,
@@ -37,29 +33,28 @@ from antiphon.lifecycle import Done, Refused
 from antiphon.messages import Event
 from antiphon.processing.dead_letters import Cancelled, OutputRefused
 from antiphon.processing.delivery import Delivery
-from antiphon.processing.held import Alarm
 from antiphon.processing.host import Host, HostParts
 from antiphon.processing.ledger import entry
 from antiphon.processing.slice import Phase, Slice
 from antiphon.processing.waits import REPLY_HEADERS
-from antiphon.workflow import pending, turns
+from antiphon.workflow import turns
 from antiphon.workflow.about import about_of
 from antiphon.workflow.alarms import Alarms
 from antiphon.workflow.ends import Ends, read_joined, write_joined
+from antiphon.workflow.feeding import Feeding, FeedingParts
 from antiphon.workflow.hearers import Hearers
-from antiphon.workflow.kernel import advance
-from antiphon.workflow.local_work import LocalWork
+from antiphon.workflow.local_steps import LocalSteps
 from antiphon.workflow.orders import Orders, order_of
 from antiphon.workflow.outstanding import outstanding
 from antiphon.workflow.requests import Requests
 from antiphon.workflow.residents import Definitions, Residents
 from antiphon.workflow.restoring import found_in, waits_for_steps
-from antiphon.workflow.run import Pending, Run
-from antiphon.workflow.turns import Ending, Failure, Input, InputKind, KernelOptions, Outcome, StepRequest, Turn
-from antiphon.workflow.waits import AskPerson
+from antiphon.workflow.run import Run
+from antiphon.workflow.turns import Ending, Failure, Input, InputKind, KernelOptions, Outcome
 
 log = logging.getLogger(__name__)
-LOOK_UP = 5.0  # seconds until an input whose schema nobody has announced is looked at again
+LOOK = 0.002  # seconds between two looks whether the log has been read to where it ended
+AT_ONCE = 500  # restored instances that are looked at in a turn
 _REFUSED, _DONE = Refused.type_name().encode(), Done.type_name().encode()
 _ANSWER, _ASKS, _INSTANCE = "ce_replytoken", "ce_replyto", INSTANCE
 
@@ -80,7 +75,6 @@ class WorkflowHost(Host):
     def __init__(self, parts: HostParts, limits: HostLimits = HostLimits()) -> None:
         self._parts, self._limits = parts, limits
         self._settlement, self._telling = parts.settlement, parts.settlement.telling
-        self._suspicion = parts.suspicion
         self._decode = parts.codec.decode
         names, service = parts.outbound.names, parts.app.service
         options = KernelOptions(self._read, stopwatch=parts.clock.now)
@@ -90,11 +84,13 @@ class WorkflowHost(Host):
         self._hearers = Hearers(any(workflow.signals for workflow in parts.app.workflows))
         self._orders = Orders(self._telling, self._residents, self._requests, self._ends)
         self._alarms = Alarms(names.commands(service), parts.admin, parts.position)
+        self._steps = LocalSteps(parts.executor, self._telling, limits.step_timeout)
+        around = (self._residents, self._requests, self._ends, self._steps)
+        self._feeding = Feeding(FeedingParts(parts.settlement, parts.suspicion, *around))
         self._may_fire: list[Run] = []
-        self._committed: list[LocalWork] = []  # to be handed over: what asked for them is in the log
-        self._running = 0
+        self._to_look_at: deque[Run] = deque()  # restored: their local steps, perhaps
+        self._draining = False
         self._early: dict[tuple[Slice, bytes], list[Envelope]] = {}  # for commands that have come and not begun
-        self._giving: Pending | None = None  # what is being taken out of the state
 
     def _read(self, value: bytes, expected: type[turns.MessageT], /) -> turns.MessageT:
         return self._decode(value, None, expected)
@@ -109,7 +105,7 @@ class WorkflowHost(Host):
         envelope = delivery.envelope
         told = turns.signal(now, delivery.route.type_name, delivery.record.value or b"")
         for run in self._hearers.of(delivery.slice, envelope.correlation_or_id):
-            self._feed(run, told, now)
+            self._feeding.feed(run, told, now)
         self._settlement.passed(delivery, now)
 
     def _start(self, delivery: Delivery, now: float) -> None:
@@ -124,7 +120,7 @@ class WorkflowHost(Host):
         slice_.instances[run.key] = run
         self._hearers.add(run, told.name)
         try:
-            self._advance(run, told, now)
+            self._feeding.advance(run, told, now)
         except MessageError as error:
             slice_.instances.pop(run.key, None)
             self._residents.drop(run)
@@ -132,7 +128,7 @@ class WorkflowHost(Host):
             self._settlement.ended(delivery, now)
             return
         except AntiphonError as error:
-            self._park(run, told, error, now)
+            self._feeding.park(run, told, error, now)
         self._settlement.adopt(delivery, now)
         self._tell_early(slice_, run.key, now)
 
@@ -170,7 +166,7 @@ class WorkflowHost(Host):
         if run is None or run.number != of_run:
             self._telling.count("workflow_inputs_late", "answer")
             return
-        self._feed_or_park(run, self._answer(envelope, decision, now), refused, now)
+        self._feeding.feed(run, self._answer(envelope, decision, now), now, refused)
 
     def _answer(self, envelope: Envelope, number: int, now: float) -> Input:
         kind = envelope.headers.get("ce_type")
@@ -196,7 +192,7 @@ class WorkflowHost(Host):
             self._telling.count("workflow_inputs_late", "signal" if order is None else "order")
         elif order is None:
             told = turns.signal(now, envelope.type or "", envelope.record[4] or b"")
-            self._feed_or_park(run, told, refused, now)
+            self._feeding.feed(run, told, now, refused)
         elif refused:
             raise OutputRefused("the cluster refused what this order led to")
         else:
@@ -208,24 +204,18 @@ class WorkflowHost(Host):
         if isinstance(order, ResumeRequested):
             self._orders.unpark(run)
             self._run_again(run, now)
-            self._drain(run, now)
+            self._feeding.drain(run, now)
         elif isinstance(order, TerminateRequested):
             self._orders.terminate(run, order, now)
         elif isinstance(order, ResetRequested):
-            self._ask(run, self._orders.reset(run, order, now).steps)
-            self._drain(run, now)
+            self._steps.ask(run, self._orders.reset(run, order, now).steps)
+            self._feeding.drain(run, now)
         elif isinstance(order, ApprovalDecided):
             told = self._orders.decided(run, order, now)
             if told is None:
                 self._telling.count("workflow_inputs_late", "order")
             else:
-                self._feed(run, told, now)
-
-    def _feed_or_park(self, run: Run, told: Input, refused: int, now: float) -> None:
-        if refused and not run.parked:
-            self._park(run, told, OutputRefused("the cluster refused what this input led to"), now)
-        else:
-            self._feed(run, told, now)
+                self._feeding.feed(run, told, now)
 
     def join(self, slice_: Slice, envelope: Envelope, id_: bytes) -> None:
         run = slice_.instances[id_]
@@ -251,151 +241,17 @@ class WorkflowHost(Host):
                 instance = None  # it is parked by what follows
             if instance is not None and (instance.stopped is not None or instance.failing is not None):
                 return  # it has been told before
-        self._feed(run, turns.cancel(now, str(why)), now)
-
-    # -- turns -----------------------------------------------------------------------------------------------------
-
-    def _feed(self, run: Run, told: Input, now: float) -> None:
-        """Give it this input now, or as soon as what waits before it has been given."""
-        self._telling.batch.touch(run.slice, now)
-        if run.parked or run.pending:
-            pending.put(run, told)
-        else:
-            self._try(run, told, now)
-
-    def _try(self, run: Run, told: Input, now: float) -> None:
-        try:
-            self._advance(run, told, now)
-        except UnknownSchema:
-            self._set_aside(run, told, now + LOOK_UP)
-            self._arm(run)
-        except MessageError as error:
-            if _decides(run, told):
-                raise  # whoever decided learns of it, and the question stays open
-            if told.kind is InputKind.REPLY and run.instance is not None and run.instance.spoiled is None:
-                why = Failure(error.code, str(error), type(error).__name__)
-                self._try(run, turns.failure(told.at, told.number, why), now)
-            else:
-                self._park(run, told, error, now)
-        except AntiphonError as error:
-            self._park(run, told, error, now)
-
-    def _advance(self, run: Run, told: Input, now: float) -> None:
-        """One turn, into the batch. UnknownSchema and a REPLY's MessageError have changed nothing."""
-        residents = self._residents
-        instance = residents.of(run) if run.turns else residents.open(run, told)
-        turn = advance(instance, told)
-        if turn.record is None:
-            self._telling.count("workflow_inputs_late", told.kind.name.lower())
-            return
-        found = self._requests.of_turn(run, turn, now)
-        batch = self._telling.batch
-        batch.touch(run.slice, now)
-        batch.outputs += found.at_once
-        for due, output in found.later:
-            self._settlement.waits.send_later(run.slice, due, output)
-        run.turns, run.due = turn.number, turn.due
-        assert run.definition is not None
-        self._telling.count("workflow_turns", run.definition.command_name)
-        if turn.outcome is not None:
-            self._ended(run, turn, now)
-            return
-        run.slice.keep(run.place(turn.number), turn.record)
-        self._ask(run, turn.steps)
-        if turn.due is not None and turn.due.at < run.alarm:
-            self._arm(run)
-        for line, seconds in turn.slow:
-            log.warning("%s took %.0f ms in ctx.record, and all others waited: use ctx.run", line, seconds * 1000)
-
-    def _ended(self, run: Run, turn: Turn, now: float) -> None:
-        assert turn.outcome is not None
-        assert turn.record is not None
-        self._residents.drop(run)
-        self._ends.of_turn(run, turn.outcome, turn.record, now)
-        self._arm(run)
-
-    def _arm(self, run: Run) -> None:
-        """See to it that the run is looked at when the next of its times comes."""
-        due = run.due.at if run.due is not None and not run.pending else inf
-        if run.pending:
-            due = run.pending[0].due
-        if due < run.alarm and not run.parked:
-            run.alarm = due
-            self._settlement.held.add(run.slice, Alarm(run.key), due)
-
-    def _park(self, run: Run, told: Input | None, error: Exception, now: float) -> None:
-        """It stands still until somebody resumes, resets or ends it; what comes for it waits in the state."""
-        slice_ = run.slice
-        self._residents.drop(run)
-        run.parked = True
-        kind = "differs" if isinstance(error, NonDeterminism) else "failed"
-        entry_ = {"v": 1, "run": run.number, "turn": run.turns, "why": str(error), "kind": kind, "since": now}
-        self._telling.batch.touch(slice_, now)
-        slice_.keep(PARKED_INSTANCE + run.id.encode(), json.dumps(entry_).encode())
-        if told is not None:
-            self._set_aside(run, told)
-        self._telling.count("workflows_parked", kind)
-        log.error("workflow %s is parked: %s", run.id, error)
-
-    def _set_aside(self, run: Run, told: Input, due: float = 0.0) -> None:
-        """It could not be fed: it waits in the state, before all that came after it."""
-        if self._giving is None:
-            pending.put(run, told, due)
-        else:
-            pending.put_back(run, self._giving._replace(due=due))
-
-    # -- local steps -----------------------------------------------------------------------------------------------
-
-    def _ask(self, run: Run, steps: Sequence[StepRequest]) -> None:
-        """They run once what led to them is in the log: a later one never runs before an earlier one is durable."""
-        if not steps:
-            return
-        work = self._work(run, steps)
-
-        def told(committed: bool) -> None:
-            if committed:
-                self._committed += work
-            else:
-                self._running -= len(work)
-
-        self._telling.batch.told.append(told)
-
-    def _work(self, run: Run, steps: Sequence[StepRequest]) -> list[LocalWork]:
-        work = [LocalWork(run, request, self._limits.step_timeout) for request in steps]
-        self._running += len(work)
-        run.steps |= {request.number for request in steps}
-        return work
-
-    def take_ended(self, work: Sequence[Work], now: float) -> list[Work]:
-        others = []
-        for one in work:
-            if not isinstance(one, LocalWork):
-                others.append(one)
-            elif one.unfinished:
-                self._committed.append(one)
-            else:
-                self._running -= 1
-                self._step_ended(one, now)
-        return others
-
-    def _step_ended(self, work: LocalWork, now: float) -> None:
-        run = work.run
-        if run.slice.phase is not Phase.SERVING or run.number != work.run_number or work.told is None:
-            return
-        run.steps.discard(work.request.number)
-        if run.slice.instances.get(run.key) is not run:
-            return  # it has ended since
-        self._telling.batch.inputs.append((f"step/{run.id}/{work.request.number}", run.slice.number, 0))
-        self._feed(run, work.told._replace(at=now), now)
+        self._feeding.feed(run, turns.cancel(now, str(why)), now)
 
     # -- in each turn of the worker --------------------------------------------------------------------------------
 
+    def take_ended(self, work: Sequence[Work]) -> list[Work]:
+        return self._steps.take_ended(work)
+
     def step(self, now: float) -> None:
-        if self._committed:
-            work = [one for one in self._committed if not one.drop_unless_served()]
-            self._running -= len(self._committed) - len(work)
-            self._committed.clear()
-            self._parts.executor.handle(work)
+        if self._steps:
+            self._steps.hand_over(draining=self._draining)
+            self._tell_results(now)
         for slice_, key in list(self._early):
             if not _has_not_begun(slice_, key):  # it has ended without beginning
                 self._tell_early(slice_, key, now)
@@ -403,26 +259,21 @@ class WorkflowHost(Host):
             self._may_fire += self._alarms.step()
         if self._may_fire:
             self._fire(now)
+        if self._to_look_at:
+            self._look_for_steps(now)
+
+    def _tell_results(self, now: float) -> None:
+        while not self._feeding.has_to_wait and (work := self._steps.returned()) is not None:
+            assert work.told is not None
+            self._feeding.feed_own(work.run, "step", work.told._replace(at=now), now)
 
     def _fire(self, now: float) -> None:
-        amount = 1 if self._suspicion else self._limits.alarms
-        for _ in range(min(amount, len(self._may_fire))):
-            if self._suspicion and self._telling.batch:
-                return  # each is tried alone
-            self._tell_time(self._may_fire.pop(), now)
-
-    def _tell_time(self, run: Run, now: float) -> None:
-        slice_ = run.slice
-        if slice_.phase is not Phase.SERVING or slice_.instances.get(run.key) is not run or run.parked or run.pending:
-            return
-        due = run.due
-        while due is not None and due.at <= now and not run.parked and not run.pending:
-            self._telling.batch.inputs.append((f"timer/{run.id}/{due.number}", slice_.number, 0))
-            self._feed(run, turns.timer(now, due.number), now)
-            if slice_.instances.get(run.key) is not run:
+        for _ in range(min(self._limits.alarms, len(self._may_fire))):
+            if self._feeding.has_to_wait:
                 return
-            due = run.due
-        self._arm(run)
+            run = self._may_fire.pop()
+            if run.slice.phase is Phase.SERVING and run.slice.instances.get(run.key) is run and not run.parked:
+                self._feeding.tell_time(run, now)
 
     def due(self, slice_: Slice, id_: bytes, now: float) -> None:
         run = slice_.instances.get(id_)
@@ -430,39 +281,24 @@ class WorkflowHost(Host):
             return
         run.alarm = inf
         if run.pending:
-            self._drain(run, now)
+            self._feeding.drain(run, now)
         elif run.due is not None and run.due.at <= now:
             self._alarms.add(run)
         else:
-            self._arm(run)
-
-    def _drain(self, run: Run, now: float) -> None:
-        """Give it what waits in the state and whose time has come."""
-        slice_ = run.slice
-        while run.pending and not run.parked and run.pending[0].due <= now:
-            if self._suspicion and self._telling.batch:
-                self._settlement.held.add(slice_, Alarm(run.key), now + 0.01)
-                return
-            self._telling.batch.touch(slice_, now)
-            one = pending.take(run)
-            self._telling.batch.inputs.append((f"pending/{run.id}/{one.number}", slice_.number, 0))
-            if pending.is_late(run, one):
-                self._telling.count("workflow_inputs_late", one.told.kind.name.lower())
-            else:
-                self._giving = one
-                self._try(run, one.told._replace(at=max(now, one.told.at)), now)
-                self._giving = None
-            if slice_.instances.get(run.key) is not run:
-                return
-        self._arm(run)
+            self._feeding.arm(run)
 
     @property
     def running(self) -> int:
-        return self._running
+        return self._steps.running
 
     @property
-    def more(self) -> bool:
-        return bool(self._may_fire or self._committed)
+    def pause(self) -> float:
+        if self._may_fire or self._steps or self._to_look_at:
+            return 0.0
+        return LOOK if self._alarms else inf
+
+    def drain(self) -> None:
+        self._draining = True
 
     # -- owners ------------------------------------------------------------------------------------------------------
 
@@ -470,33 +306,31 @@ class WorkflowHost(Host):
         runs = found_in(slice_)
         for run in runs:
             slice_.instances[run.key] = run
-            self._arm(run)
+            self._feeding.arm(run)
         self._hearers.find(slice_, runs)
-        for run in runs:
-            if not run.parked:
+        self._to_look_at.extend(run for run in runs if not run.parked)
+
+    def _look_for_steps(self, now: float) -> None:
+        """Local steps that an earlier owner has not told of run again; a few instances are looked at in each turn."""
+        for _ in range(min(AT_ONCE, len(self._to_look_at))):
+            run = self._to_look_at.popleft()
+            if run.slice.phase is Phase.SERVING and run.slice.instances.get(run.key) is run and not run.parked:
                 self._run_again(run, now)
 
     def _run_again(self, run: Run, now: float) -> None:
-        """Have the local steps run of which nobody has told, and which nobody runs here."""
         if not (run.turns and waits_for_steps(run)):
             return
         try:
             steps = outstanding(self._residents.of(run)).steps
         except AntiphonError as error:
-            self._park(run, None, error, now)
-            return
-        told = run.steps | {one.told.number for one in run.pending if one.run == run.number}
-        self._committed += self._work(run, [request for request in steps if request.number not in told])
+            self._feeding.park(run, None, error, now)
+        else:
+            self._steps.again(run, steps)
 
     def forget(self, numbers: Collection[int]) -> None:
         self._early = {at: found for at, found in self._early.items() if at[0].number not in numbers}
         self._residents.forget(numbers)
         self._hearers.forget(numbers)
-
-
-def _decides(run: Run, told: Input) -> bool:
-    """Whether a person's decision cannot be read."""
-    return run.instance is not None and isinstance(run.instance.waiting.get(told.number), AskPerson)
 
 
 def _has_not_begun(slice_: Slice, key: bytes) -> bool:

@@ -8,7 +8,6 @@ from typing import Any
 
 from antiphon.errors import Permanent
 from antiphon.executor import Work
-from antiphon.processing.slice import Phase
 from antiphon.workflow import turns
 from antiphon.workflow.run import Run
 from antiphon.workflow.turns import Failure, Input, StepRequest
@@ -34,13 +33,10 @@ class LocalWork(Work):
         """Whether a plain function has returned what is to be awaited: it is to be handed over once more."""
         return self._awaitable is not None
 
-    def drop_unless_served(self) -> bool:
-        """Whether its slice has another owner by now; then what was to be awaited is closed."""
-        if self.run.slice.phase is Phase.SERVING:
-            return False
+    def drop(self) -> None:
+        """It is not to be run (any further)."""
         if isinstance(self._awaitable, Coroutine):
             self._awaitable.close()
-        return True
 
     def start(self) -> Coroutine[Any, Any, object] | None:
         if self._awaitable is None:
