@@ -27,6 +27,7 @@ from antiphon.workflow_context import WorkflowContext
 PATIENCE = 6.0  # seconds for a task that is done at once
 IMPATIENCE = 1.0  # seconds for a task that takes LONG
 LONG = 9.0
+HEAVY = 30_000  # characters: more than the simulated cluster takes in one record
 AGAIN = Retry("200ms", "500ms")
 HURRY = 5.0  # seconds that a hurried journey may take
 
@@ -71,6 +72,7 @@ class Undo(Command, service="bureau", key="journey"):
 class Note(Command, service="bureau", key="journey"):
     journey: str
     name: str
+    padding: str = ""
 
 
 class Taken(State):
@@ -163,13 +165,15 @@ def rounds_of(plan: str) -> tuple[Node, ...]:
 class Around:
     """What is around the agency's code: how often steps were run, and code that is not as it should be.
 
-    `broken` are names of instances whose code raises, `astray` those whose code decides otherwise than it has; `mended`
-    stay right from then on. `stepped` is told of each run of a step: its instance and number there.
+    `broken` are names of instances whose code raises, `heavy` of those that send more than the cluster takes, `astray`
+    of those whose code decides otherwise than it has; `mended` stay right from then on. `stepped` is told of each run of
+    a step: its instance and name.
     """
 
     def __init__(self) -> None:
         self.steps: list[tuple[str, str]] = []
         self.broken: set[str] = set()
+        self.heavy: set[str] = set()
         self.astray: set[str] = set()
         self.mended: set[str] = set()
         self.stepped: Callable[[str, str], None] | None = None
@@ -190,6 +194,7 @@ class Around:
     def mend(self, trip: str) -> None:
         """Its code is as it should be."""
         self.broken.discard(trip)
+        self.heavy.discard(trip)
         self.astray.discard(trip)
         self.mended.add(trip)
 
@@ -276,6 +281,9 @@ class Traveller:
                 await ctx.sleep(lasting(node.seconds))
                 if self._trip in around.broken:
                     raise RuntimeError("this code is broken")
+            case "heavy":
+                padding = "x" * HEAVY if self._trip in around.heavy else ""
+                ctx.send(Note(journey=self._trip, name=name, padding=padding))
             case "astray":
                 if self._trip in around.astray:
                     ctx.send(Note(journey=self._trip, name=f"{name} astray"))

@@ -47,7 +47,7 @@ def book(random: Random, window: float) -> list[Booked]:
     planner, found = Planner(random), []
     for number in range(random.randint(2, MOST)):
         name, kind = f"trip{number}", random.choice((Journey, Journey, Journey, Errand, Hurry, Persist))
-        spoiled = random.choice(("broken", "astray")) if kind is Journey and random.random() < 0.35 else ""
+        spoiled = random.choice(("broken", "heavy", "astray")) if kind is Journey and random.random() < 0.35 else ""
         trees = planner.rounds(signals=True, spoiled=spoiled) if kind is Journey else planner.one()
         message = kind(name=name, plan=plan_text(trees))
         at = random.uniform(0, window * 0.8)

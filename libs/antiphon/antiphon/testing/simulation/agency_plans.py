@@ -55,7 +55,8 @@ class Planner:
         amount = self._random.choice((1, 1, 1, 2, 3))
         trees = [self._tree(self._random.choice((1, 2, 2))) for _ in range(amount)]
         if spoiled:
-            trees[-1] = Node("seq", children=(Node("call", 0.1), Node(spoiled, 1.0), trees[-1]))
+            before = Node(self._random.choice(("call", "sleep", "step", "agreed")), 0.3)
+            trees[-1] = Node("seq", children=(Node("call", 0.1), before, Node(spoiled, 1.0), trees[-1]))
         trees = [*map(_nothing_to_undo, trees[:-1]), trees[-1]]  # what a run could not undo, it may not leave
         return self._numbered(trees, set() if signals else set(SIGNALS) | {"perhaps"})
 

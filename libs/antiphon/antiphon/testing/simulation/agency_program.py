@@ -31,6 +31,7 @@ class AgencyProgram(Program):
         self._random, self._around = random, Around()
         self._trips = book(random, window)
         self._around.broken |= {trip.name for trip in self._trips if trip.spoiled == "broken"}
+        self._around.heavy |= {trip.name for trip in self._trips if trip.spoiled == "heavy"}
         self.apps: list[App] = [agency(self._around), bureau()]
         self._watch = Watch(self._around, self.apps[0], {trip.id for trip in self._trips if trip.spoiled})
         self._tended: set[bytes] = set()
