@@ -16,6 +16,8 @@ from typing import Protocol
 
 from tests.bench.peers.plan import Plan, Sizes, begin, found
 
+waiting: set[int] = set()  # numbers of parked workflows, as these note them in the process that they live in
+
 
 class Engine(Protocol):
     """What an engine's module gives to be measured.
@@ -115,6 +117,12 @@ async def resume(engine: Engine, plan: Plan, serve: Callable[[], Awaitable[None]
     await serve()
     await asyncio.gather(*[engine.ended(number) for number in numbers])
     found("resumed_1000_seconds", time.perf_counter() - begun)
+
+
+async def until_it_waits(number: int) -> None:
+    """Return once a parked workflow has noted so."""
+    while number not in waiting:
+        await asyncio.sleep(0.05)
 
 
 async def stand() -> None:
