@@ -32,13 +32,14 @@ bench: .venv/bench-ready                    # durable workflows beside other eng
 
 peers: build/peers/restate/ready build/peers/dbos/ready build/peers/temporal/ready   # needs npm and Go
 
-simulate: .venv/ready                       # SEEDS=1000 with faults at every boundary, or SEED=k alone with its story
-	$(BIN)/python -m antiphon.testing.simulation --seeds $(or $(SEEDS),1000) $(if $(SEED),--seed $(SEED))
+simulate: .venv/ready                       # SEEDS=1000 with faults at every boundary, or SEED=k alone with its story; PROGRAM=agency
+	$(BIN)/python -m antiphon.testing.simulation --seeds $(or $(SEEDS),1000) $(if $(SEED),--seed $(SEED)) $(if $(PROGRAM),--program $(PROGRAM))
 
 soak: .venv/ready                           # kills services and a broker for MINUTES (5), by SEED; build/soak.json
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))
 
 long: test
+	$(BIN)/pytest -m long
 	$(MAKE) --no-print-directory simulate SEEDS=10000
 	$(MAKE) --no-print-directory soak MINUTES=10
 

@@ -102,6 +102,9 @@ class TestKafka(KilledMembers, BrokerContract):
         (record,) = self.read(self.reader((topic, 0, 0)), 1)
 
         assert record.headers == [("named", b""), ("set", b"1")]
+        for header, value in (("named", b""), ("set", b"1")):
+            found = self.look_to(self.reader((topic, 0, 0)), header, Partition(topic, 0), 1)
+            assert [glimpse[:2] for glimpse in found[Partition(topic, 0)]] == [(0, value)]
 
     def test_transactions_that_carry_offsets_follow_each_other_without_a_pause(self) -> None:
         """With librdkafka's default back-off each takes 105 ms; a bound far below that and above a slow machine."""

@@ -43,14 +43,16 @@ def finished(arguments: Sequence[str], environment: Mapping[str, str], seconds: 
 class Program:
     """A program that runs until it is told to stop; on Linux it dies with the tests, however these end."""
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, arguments: Sequence[str], environment: Mapping[str, str], log: Path, folder: Path = ROOT
+    ) -> None:
         self._log = log
         launch = ["-I", "-S", "-c", LAUNCHER, str(os.getpid()), sys.executable, *arguments]
         with log.open("ab") as file:
             self._process = subprocess.Popen(
                 [sys.executable, *launch],
                 env=dict(environment),
-                cwd=ROOT,
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,

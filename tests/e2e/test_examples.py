@@ -8,6 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from antiphon.testing.workflows import Rehearsal
+from examples.vehicle_maintenance import (
+    Assess,
+    CustomerAnswered,
+    Engage,
+    Maintain,
+    VehicleAssessed,
+    VehicleMaintained,
+    maintenance,
+)
 from tests.e2e.programs import ROOT, finished
 
 EXAMPLES = ROOT / "libs" / "antiphon" / "examples"
@@ -105,6 +115,32 @@ def test_many_at_once_have_an_outcome_each(tmp_path: Path) -> None:
         "the shortest way through 8 of them: 70 miles",
         "computed in a process of its own: True",
     ]
+
+
+@pytest.mark.promise("S0-61", "S3-11", "S3-17", "S3-53")
+def test_a_workflow_follows_each_vehicle_to_its_end(tmp_path: Path) -> None:
+    assert printed("vehicle_maintenance", tmp_path) == [
+        "v-1: all is well",
+        "  v-2: the customer is told of possible engine issue",
+        "  v-2: a visit is booked, normal urgency",
+        "v-2: repaired at north: possible engine issue",
+        "  v-3: the customer is told of critical oil pressure",
+        "  v-3: a visit is booked, high urgency",
+        "  v-3: the visit is cancelled",
+        "v-3: there is no oil pump in stock",
+    ]
+
+
+@pytest.mark.promise("S3-54", "S3-13")
+@pytest.mark.parametrize(("answer", "outcome"), [(CustomerAnswered(agrees=False), "declined"), (None, "to be rung up")])
+def test_no_visit_is_booked_unless_the_customer_agrees(answer: CustomerAnswered | None, outcome: str) -> None:
+    rehearsal = Rehearsal(maintenance)
+    rehearsal.answer(Assess, VehicleAssessed(finding="critical oil pressure", failure_probability=0.9))
+    if answer is not None:
+        rehearsal.signal(answer, after="1d")
+    command = Maintain(vehicle_id="v-1", oil_pressure_kpa=60.0, vibration_mm=0.1)
+    assert rehearsal.run(command) == VehicleMaintained(outcome=outcome)
+    assert [type(sent) for sent in rehearsal.sent] == [Assess, Engage]
 
 
 def test_every_example_is_tested_here_and_explained() -> None:

@@ -8,7 +8,7 @@ from antiphon import Event
 from antiphon.instances import PARKED_INSTANCE, ResetRequested, ResumeRequested, TerminateRequested
 from antiphon.lifecycle import Refused
 from tests.hosting.test_time import told
-from tests.hosting.trade import Book, Booked, Trade, TradeWorld
+from tests.hosting.trade import Book, Booked, Compute, Trade, TradeWorld
 
 
 def order(world: TradeWorld, instance: str, kind: type[Event], **fields: Any) -> None:
@@ -93,3 +93,46 @@ def test_a_terminated_instance_ends_without_its_code() -> None:
     assert (refused.failure.code, refused.failure.message) == ("terminated", "terminated by Ada: enough")
     assert not trade.released, "no code of it has run"
     assert not parked(world)
+
+
+def killed_in_a_step(trade: Trade) -> tuple[TradeWorld, str]:
+    """An instance whose owner died when its first step had run, and whose next owner has other code."""
+    world = TradeWorld(trade)
+    id_ = world.ask(Compute(amount=21))
+    world.until(lambda: trade.computed == ["double"], "the step has run")
+    world.workers.remove(world.host)
+    trade.deciding = "other"
+    world.clock.advance(60)
+    world.worker(trade.trips)
+    return world, id_
+
+
+def test_other_code_parks_an_instance_whose_step_is_to_run_again() -> None:
+    trade = Trade()
+    world, _ = killed_in_a_step(trade)
+    world.until(lambda: parked(world), "it is parked, not left waiting", 8000)
+    assert trade.computed == ["double"]
+
+
+def test_a_step_that_nobody_has_told_of_runs_when_a_later_owner_resumes_the_instance() -> None:
+    trade = Trade()
+    world, id_ = killed_in_a_step(trade)
+    world.until(lambda: parked(world), "it is parked", 8000)
+    trade.deciding = "first"
+    world.workers.pop().close(1.0)
+    world.worker(trade.trips)
+    world.turn(50)
+    order(world, id_, ResumeRequested)
+    world.until(lambda: bool(world.answers()), "an answer")
+    assert trade.computed == ["double", "double", "negate"]
+
+
+def test_an_instance_that_was_parked_before_its_first_turn_leaves_no_history() -> None:
+    trade = Trade()
+    trade.deciding = "broken"
+    world = TradeWorld(trade)
+    id_ = world.ask(Compute(amount=21))
+    world.until(lambda: parked(world), "it is parked")
+    order(world, id_, TerminateRequested)
+    world.until(lambda: bool(world.answers()), "an answer")
+    assert not world.read(world.names.histories)

@@ -141,6 +141,10 @@ class Trade:
                 self.computed.append("negate")
                 return -doubled
 
+            if self.deciding == "broken":
+                raise RuntimeError("this code is broken")
+            if self.deciding == "other":
+                ctx.send(Release(seat=99))
             doubled = await ctx.run("double", double)
             return Booked(seat=await ctx.run("negate", negate), paid=doubled)
 

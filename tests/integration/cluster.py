@@ -157,8 +157,8 @@ class Cluster:
             service.close()
         self._producer.close()
 
-    def start(self, app: str, replica: str, grace: float = 20.0) -> RunningService:
-        """Another replica; its log is `<replica>.log` in the directory."""
+    def start(self, app: str, replica: str, grace: float = 20.0, **more: Any) -> RunningService:
+        """Another replica, with `more` options of `service.py`; its log is `<replica>.log` in the directory."""
         log = self._directory / f"{replica}.log"
         options = {
             "app": app,
@@ -169,6 +169,7 @@ class Cluster:
             "log": log,
             "journal": self.journal_path,
             "grace": grace,
+            **more,
         }
         arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
         service = RunningService([sys.executable, "-m", "tests.integration.service", *arguments], log)

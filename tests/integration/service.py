@@ -24,7 +24,9 @@ from antiphon.executors.event_loop import LoopExecutor
 from antiphon.metrics import NoMetrics
 from antiphon.processing.worker import Worker, WorkerOptions, WorkerParts
 from antiphon.topics import TopicNames
+from antiphon.workflow.host import WorkflowHost
 from tests.integration.apps import Journal, app_of
+from tests.integration.mortal import MOMENTS, Deaths, MortalBroker
 
 ORPHANED = 3
 
@@ -40,7 +42,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=_end_with_starter, daemon=True).start()
     executor, clock = LoopExecutor(), SystemClock()
-    parts = WorkerParts(KafkaBroker(KAFKA, options.bootstrap), AvroCodec(), clock, executor, NoMetrics())
+    parts = WorkerParts(_broker(options), AvroCodec(), clock, executor, NoMetrics(), WorkflowHost)
     installation = Installation(TopicNames(options.prefix), options.partitions)
     app = app_of(options.app, Journal(options.journal))
     worker = Worker(app, parts, installation, WorkerOptions(replica=options.replica))
@@ -57,7 +59,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--journal", type=Path, required=True)
     parser.add_argument("--grace", type=float, default=20.0, help="seconds for what is in flight when it is to stop")
+    parser.add_argument("--deaths", type=Path, help="where it notes the turns of workflows at which it kills itself")
+    parser.add_argument("--first", choices=MOMENTS, default="before", help="when, at the first of them, of its commit")
     return parser.parse_args()
+
+
+def _broker(options: argparse.Namespace) -> KafkaBroker:
+    if options.deaths is None:
+        return KafkaBroker(KAFKA, options.bootstrap)
+    return MortalBroker(options.bootstrap, Deaths(options.deaths, options.first))
 
 
 def _end_with_starter() -> None:

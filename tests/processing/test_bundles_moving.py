@@ -10,9 +10,6 @@ from tests.processing.embedding import FINAL, PASSING, Embed, Embedded, Embedder
 from tests.processing.test_pausing import declare, knows, paused, resumed
 from tests.processing.world import World
 
-COMMAND_ID = "0b0e6a1c-6e52-4d53-9d5c-0ba2a9c2f0aa"
-ASKED = {"ce_replyto": "antiphon.replies/1", "ce_replytoken": "token-1"}
-
 
 @pytest.fixture
 def embedder() -> Embedder:

@@ -223,13 +223,33 @@ def test_what_overtook_in_a_slice_that_was_dropped_takes_no_place_any_more() -> 
     world, worker = begun(billing(seen), executor=executor, in_flight=32, intake=32)
     executor.hold_handlers = True
     world.send(*bills(world, "a", 500), *bills(world, "b", 2))
-    world.until(lambda: bool(worker._overtaking._under_way), "they overtake")
+    world.until(lambda: bool(worker._overtaking._under_way) and worker._overtaking.more, "they overtake")
     worker._again(list(worker._slices.owned))
     world.turn(1)
+    assert not worker._overtaking.more  # nothing is read ahead, so no turn is for it
     executor.release()
     world.until(lambda: of("a", seen) >= 500 and of("b", seen) >= 2, "all are handled")
     world.turn(100)
     assert worker._overtaking._under_way == []
+
+
+@pytest.mark.promise("S3-41")
+def test_what_has_overtaken_is_committed_before_the_rest_of_its_turn_is_settled() -> None:
+    seen: list[str] = []
+    executor = ManualExecutor()
+    world, worker = begun(billing(seen), executor=executor, partitions=1)
+    executor.hold_handlers = True
+    world.send(*bills(world, "a", 300, customers=300), *bills(world, "b", 1))
+    world.turn(10)
+    executor.release()
+    executor.hold_commits = True
+    assert len(seen) > 20
+    world.turn(1)
+    commit = worker._commits.under_way
+    assert commit is not None
+    assert sorted(offset for _, _, offset in commit.inputs) == [64, 65, 66, 67, 300]  # a sixteenth, and b's
+    executor.release()
+    world.until(lambda: len(seen) == 301, "all are handled")
 
 
 def test_less_of_a_backlog_is_admitted_while_much_of_it_was_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

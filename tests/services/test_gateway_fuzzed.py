@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from schemathesis import BaseSchema, Case, GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
+from antiphon import App, Command, Event, WorkflowContext
 from antiphon.cli.development import development
 from antiphon.settings import read_settings
 from services.processors.app import app as processors
@@ -34,6 +35,25 @@ VALID = {"command_type": "process_data", "parameters": {"data": [1, 2]}}
 KNOWN: list[dict[str, Any]] = [{}, {"command_type": "process_data"}, VALID, VALID]
 
 
+class Agreed(Event, family="fuzzing"):
+    text: str
+
+
+class Ask(Command, service="asking"):
+    text: str = ""
+
+
+def asking() -> App:
+    app = App("asking")
+
+    @app.workflow()
+    async def ask(command: Ask, ctx: WorkflowContext) -> None:
+        await ctx.approval("Go on?", proposal=command)
+        await ctx.signal(Agreed)
+
+    return app
+
+
 @dataclass(frozen=True)
 class Gateway:
     """What the gateway says of itself, and what it knows."""
@@ -41,6 +61,7 @@ class Gateway:
     description: BaseSchema
     command_ids: list[str]
     letter_ids: list[str]
+    instance_ids: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +71,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     chosen = read_settings(
         port=0, metrics_port=0, partitions=2, database_url=f"sqlite:///{folder}/status.sqlite3", files_dir=folder
     )
-    with development([processors], chosen) as (url, _), httpx.Client(base_url=url, timeout=40) as http:
+    with development([processors, asking()], chosen) as (url, _), httpx.Client(base_url=url, timeout=40) as http:
         known = [ended(http, data=[1, 2]), ended(http, data=[1], columns=["nowhere"])]
-        yield Gateway(schemathesis.openapi.from_url(f"{url}/openapi.json"), known, given_up(http))
+        yield Gateway(schemathesis.openapi.from_url(f"{url}/openapi.json"), known, given_up(http), begun(http))
 
 
 def ended(http: httpx.Client, **parameters: object) -> str:
@@ -73,14 +94,23 @@ def given_up(http: httpx.Client) -> list[str]:
     return letters()
 
 
-def brought_home(case: Case[Any], known: dict[str, Any], command_id: str | None, letter_id: str | None) -> Case[Any]:
+def begun(http: httpx.Client) -> list[str]:
+    """The ids of instances that wait for somebody."""
+    for _ in range(8):
+        assert http.post("/commands/submit", json={"command_type": "ask"}).status_code == 202
+
+    def waiting() -> list[str]:
+        return [each["instance_id"] for each in http.get("/workflows?status=waiting").json()["workflows"]]
+
+    until(lambda: len(waiting()) == 8, "all of them wait", seconds=30)
+    return waiting()
+
+
+def brought_home(case: Case[Any], known: dict[str, Any], ids: Mapping[str, str | None]) -> Case[Any]:
     """Chance alone never names a type or an id that exists: with these it gets behind the first check."""
-    if isinstance(case.body, dict):
+    if isinstance(case.body, dict) and case.path.startswith("/commands"):
         case.body.update(known)
-    if command_id is not None and "command_id" in case.path_parameters:
-        case.path_parameters["command_id"] = command_id
-    if letter_id is not None and "letter_id" in case.path_parameters:
-        case.path_parameters["letter_id"] = letter_id
+    case.path_parameters.update({name: id_ for name, id_ in ids.items() if id_ and name in case.path_parameters})
     return case
 
 
@@ -95,8 +125,12 @@ def excluded(case: Case[Any]) -> list[Any]:
 def test_no_request_makes_the_gateway_fail_or_break_its_interface(
     gateway: Gateway, mode: GenerationMode, subtests: pytest.Subtests
 ) -> None:
-    ids = strategies.sampled_from([None, *gateway.command_ids])
-    letters = strategies.sampled_from([None, *gateway.letter_ids])
+    there_are = {
+        "command_id": gateway.command_ids,
+        "letter_id": gateway.letter_ids,
+        "instance_id": gateway.instance_ids,
+    }
+    ids = strategies.fixed_dictionaries({name: strategies.sampled_from([None, *of]) for name, of in there_are.items()})
     # where the request is to be wrong, it stays so
     bodies = strategies.sampled_from(KNOWN if mode is GenerationMode.POSITIVE else [{}])
     asked: set[str] = set()
@@ -105,13 +139,11 @@ def test_no_request_makes_the_gateway_fail_or_break_its_interface(
     assert len(operations) == len(described), "every operation is described so that requests can be made of it"
     for operation in operations:
 
-        @given(operation.as_strategy(generation_mode=mode), bodies, ids, letters)
+        @given(operation.as_strategy(generation_mode=mode), bodies, ids)
         @QUICKLY
-        def answered_as_described(
-            case: Case[Any], known: dict[str, Any], command_id: str | None, letter_id: str | None
-        ) -> None:
+        def answered_as_described(case: Case[Any], known: dict[str, Any], ids: Mapping[str, str | None]) -> None:
             asked.add(case.operation.label)
-            brought_home(case, known, command_id, letter_id).call_and_validate(excluded_checks=excluded(case))
+            brought_home(case, known, ids).call_and_validate(excluded_checks=excluded(case))
 
         with subtests.test(operation.label), contextlib.suppress(Unsatisfiable):  # where anything goes nothing is wrong
             answered_as_described()

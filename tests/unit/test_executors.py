@@ -19,8 +19,6 @@ from antiphon.executors import runners
 from antiphon.executors.event_loop import HandlerLimits, LoopExecutor
 from tests.waiting import until
 
-Fn = Callable[[], Coroutine[Any, Any, object]]
-
 
 class Task(Work):
     """One piece of work with what came of it."""

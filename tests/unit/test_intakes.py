@@ -60,10 +60,23 @@ def intake_of() -> Iterator[Callable[[TroubledReader], WatchedIntake]]:
         intake.close()
 
 
+def by_taking(intake: WatchedIntake) -> list[tuple[int, int]]:
+    return [(record.partition, record.offset) for record in intake.take()]
+
+
+def by_looking(intake: WatchedIntake) -> list[tuple[int, int]]:
+    wholes = [whole() for glimpses in intake.look("any").values() for _, _, whole in glimpses]
+    return [(record.partition, record.offset) for record in wholes]
+
+
+@pytest.mark.parametrize("read", [by_taking, by_looking])
 @pytest.mark.parametrize("at", [0, 1, 2, 5, 9])
 @pytest.mark.parametrize("error", [UnknownTopic("away for a moment"), OffsetOutOfRange(*HERE, 5)])
 def test_no_record_is_lost_beside_an_error(
-    intake_of: Callable[[TroubledReader], WatchedIntake], at: int, error: BrokerError
+    intake_of: Callable[[TroubledReader], WatchedIntake],
+    at: int,
+    error: BrokerError,
+    read: Callable[[WatchedIntake], list[tuple[int, int]]],
 ) -> None:
     intake = intake_of(TroubledReader({(HERE, at): error}))
     intake.assign({HERE: 0, THERE: 0})
@@ -72,7 +85,7 @@ def test_no_record_is_lost_beside_an_error(
 
     def take() -> None:
         try:
-            taken.extend((record.partition, record.offset) for record in intake.take())
+            taken.extend(read(intake))
         except BrokerError as trouble:
             told.append(trouble)
             if isinstance(trouble, OffsetOutOfRange):

@@ -10,8 +10,6 @@ from typer.testing import CliRunner
 
 from antiphon.cli.main import cli
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(autouse=True)
 def _without_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,14 +95,16 @@ def test_every_python_block_of_the_readme_is_a_file_of_its_own(tmp_path: Path) -
 def test_the_command_line_finds_the_apps_that_the_readme_names(fleet: Fleet) -> None:
     (settings,) = blocks("toml")
     (fleet.folder / "pyproject.toml").write_text(settings, "utf-8")
-    assert sorted(app.service for app in find_apps([], fleet.folder)) == ["analysis", "mails", "scheduling"]
+    assert sorted(app.service for app in find_apps([], fleet.folder)) == [
+        "analysis", "mails", "maintenance", "scheduling",
+    ]  # fmt: skip
 
 
 def test_every_command_line_of_the_readme_is_understood() -> None:
     lines = [line for text in blocks("bash") for line in text.splitlines() if line.startswith("antiphon ")]
     assert {line.split()[1] for line in lines} == {
         "run", "dev", "send", "status", "commands", "topics", "gateway", "projector", "schemas", "control", "pipeline",
-        "dead-letters", "cancel",
+        "dead-letters", "cancel", "workflows", "approvals",
     }  # fmt: skip
     for line in lines:
         _, *words = shlex.split(line, comments=True)
@@ -137,7 +139,11 @@ def test_every_link_leads_somewhere(page: str) -> None:
 def test_the_services_of_the_readme_pass_their_check(fleet: Fleet) -> None:
     fleet.analysis.check()
     fleet.scheduling.check()
-    assert set(Catalogue([fleet.analysis, fleet.scheduling]).commands) == {"assess_vehicle", "book_visit"}
+    assert set(Catalogue([fleet.analysis, fleet.scheduling]).commands) == {
+        "assess_vehicle",
+        "book_visit",
+        "cancel_visit",
+    }
 
 
 @pytest.mark.promise("S0-01", "S0-11")
@@ -177,6 +183,29 @@ def test_a_mail_of_the_readme_is_delivered_once_and_reminded_of_after_two_days(f
     turn(48 * 3600.0)
     until(lambda: turn() and len(world.settled()) == 2, "so is the reminder")
     worker.close(1)
+
+
+@pytest.mark.promise("S1-42", "S3-46")
+def test_the_workflow_of_the_readme_decides_and_survives_its_replica(fleet: Fleet) -> None:
+    maintenance = importlib.import_module("fleet.maintenance.app")
+    world = World(fleet.analysis, fleet.scheduling, maintenance.app)
+    workers = [world.worker(app) for app in (maintenance.app, fleet.analysis, fleet.scheduling)]
+    world.until(lambda: all(len(worker.serving) == 4 for worker in workers), "all slices are served")
+    fine = maintenance.MaintainVehicle(vehicle_id="v-8", oil_pressure_kpa=250)
+    risky = maintenance.MaintainVehicle(vehicle_id="v-7", oil_pressure_kpa=80)
+    world.send(world.record(fine), world.record(risky))
+    world.until(lambda: bool(world.messages(world.names.events("analysis"), fleet.messages.VehicleAssessed)), "asked")
+    world.workers.remove(workers[0])  # it is killed
+    world.clock.advance(60)
+    world.worker(maintenance.app)
+    decided = world.names.events("maintenance")
+    world.until(lambda: len(world.messages(decided, maintenance.MaintenanceDecided)) == 2, "both are decided")
+    actions = {event.action for event in world.messages(decided, maintenance.MaintenanceDecided)}
+    assert actions == {"none", "north, risk 0.9"}
+
+
+def test_the_rehearsal_of_the_readme_passes(fleet: Fleet) -> None:
+    importlib.import_module("fleet.test_maintenance").test_a_visit_is_booked_for_a_risky_vehicle()
 
 
 def test_an_impossible_reading_is_given_up_at_once(fleet: Fleet) -> None:

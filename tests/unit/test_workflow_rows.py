@@ -177,10 +177,18 @@ def test_a_cancelled_one_is_shown_as_such(folding: Folding) -> None:
 def test_records_that_cannot_be_read_are_skipped(folding: Folding) -> None:
     instance = advanced(folding.instance())
     broken = [record._replace(value=b"\x01nothing") for record in instance.log]
-    parked = Outgoing(instance.state, 0, b"parked-instance/x", b"[]", [])
-    odd = Outgoing(instance.state, 0, b"history/x", b"", [])
-    nameless = Outgoing(instance.histories, 0, b"x", b"", [])
-    folding.fold(*broken, parked, odd, nameless, Outgoing(instance.state, 0, b"progress", b"{}", []))
+    state, id_ = instance.state, instance.id.encode()
+    odd = [
+        Outgoing(state, 0, b"parked-instance/" + id_, b"[]", []),
+        Outgoing(state, 0, b"parked-instance/\x00", b"{}", []),
+        Outgoing(state, 0, b"history/x", b"", []),
+        Outgoing(state, 0, b"history/" + b"x" * 99 + b"/000001/00000001", instance.records[0], []),
+        Outgoing(state, 0, b"history/" + id_ + b"/99999999999/00000001", instance.records[0], []),
+        Outgoing(instance.histories, 0, id_, b"", []),
+        Outgoing(instance.histories, 0, id_, b"", [("ce_instance", id_), ("ce_run", b"0"), ("ce_service", b"s")]),
+        Outgoing(state, 0, b"progress", b"{}", []),
+    ]
+    folding.fold(*broken, *odd)
     assert folding.store.workflows(WorkflowQuery()) == []
     folding.fold(*instance.log)
     assert folding.row(instance).turns == 2

@@ -23,8 +23,6 @@ from tests.workflow.messages import (
 from tests.workflow.plain import IDENTITY, OPTIONS, Fed, Flow, answered, line_of, registered
 from tests.workflow.vehicles import BOOKED, DONE, book, original
 
-NO_ACTIONS: dict[str, str] = {}
-
 
 @pytest.fixture
 def history() -> Fed:

@@ -211,6 +211,18 @@ class Permanent(AntiphonError):
     """Raise it in a handler when another attempt cannot help; the message becomes a dead letter at once."""
 
 
+class BlobStoreDown(Retryable):
+    """The store of blobs cannot be reached, or does not answer as it should."""
+
+
+class BlobMissing(Permanent):
+    """There is no blob of this reference: it was deleted, or never put, or the reference is none."""
+
+
+class BlobDamaged(Permanent):
+    """A blob's bytes are not those that were put."""
+
+
 class TooManyOutputs(Permanent):
     """One attempt has sent or published too much: send one command for each part, and let those send the rest."""
 

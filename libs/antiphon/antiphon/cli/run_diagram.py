@@ -84,9 +84,9 @@ class _Drawing:
         elif kind in ("return", "fail", "continue"):
             yield f"{_ME}{'--x' if kind == 'fail' else '-->>'}{_ASKER}: {kind} {short}"
         elif kind != "record":
-            words = {"timer": "waits for a time", "cancel": "a command is no longer wanted"}
             said = name if kind == "status" else short_type(name)
-            yield f"Note over {_ME}: {words.get(kind) or text(f'{kind} {said}')}"
+            words = "a command is no longer wanted" if kind == "cancel" else text(f"{kind} {said}")
+            yield f"Note over {_ME}: {words}"
 
     def _service(self, name: str) -> str:
         return self._participant(identifier("service", name), name)

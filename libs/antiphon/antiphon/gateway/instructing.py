@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,12 +13,12 @@ from starlette.concurrency import run_in_threadpool
 
 from antiphon.client import InstanceMessage
 from antiphon.envelope import derived_id, rfc3339
-from antiphon.errors import BrokerError, InvalidMessage, MessageTooLarge, RecordRefused, UnknownType
+from antiphon.errors import InvalidMessage, MessageTooLarge, RecordRefused, UnknownType
 from antiphon.gateway.cancelling import Cancelling
 from antiphon.gateway.edits import edited
 from antiphon.gateway.known_messages import MessageT, message_class
 from antiphon.gateway.parts import GatewayParts
-from antiphon.gateway.problems import Problem, too_large, unavailable, wrong
+from antiphon.gateway.problems import Problem, too_large, wrong
 from antiphon.gateway.views import CancelAccepted, CancelRequest
 from antiphon.gateway.workflow_reading import WorkflowReading
 from antiphon.gateway.workflow_views import (
@@ -33,6 +32,7 @@ from antiphon.gateway.workflow_views import (
     SignalRequest,
     approvals,
 )
+from antiphon.gateway.writing import answered
 from antiphon.instances import ApprovalDecided, ResetRequested, ResumeRequested, TerminateRequested
 from antiphon.messages import Event, Message, invalid
 from antiphon.store import ListPosition, WorkflowQuery, WorkflowRow
@@ -171,15 +171,12 @@ class Instructing:
         return told
 
     async def _send(self, messages: Sequence[InstanceMessage]) -> list[Instructed]:
-        try:
-            async with asyncio.timeout(self._parts.options.produce_timeout):
+        again = "Send the same request again, with a message_id of your own: the same one counts once."
+        async with answered(self._parts.options.produce_timeout, again=again):
+            try:
                 ids = await self._parts.client.tell(messages)
-        except (MessageTooLarge, RecordRefused) as error:
-            raise too_large(str(error)) from None
-        except (BrokerError, TimeoutError) as error:
-            why = str(error) or "no answer in time"
-            again = "Send the same request again, with a message_id of your own: the same one counts once."
-            raise unavailable(f"The cluster does not answer: {why}", again=again) from None
+            except (MessageTooLarge, RecordRefused) as error:
+                raise too_large(str(error)) from None
         return [
             Instructed(instance_id=message.instance_id, message_id=str(id_))
             for message, id_ in zip(messages, ids, strict=True)

@@ -91,6 +91,7 @@ class Overtaking:
                 self._lagged[lane] = now
                 self._begin(lane)
         if not self._ahead:
+            self._found = 0
             return []
         self._end_what_is_caught_up(now)
         self._under_way = [one for one in self._under_way if one[0].overtakes(one[1])]

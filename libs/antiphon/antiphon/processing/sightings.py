@@ -21,7 +21,7 @@ TELLING = 0.5  # seconds between two tellings of progress
 
 
 class Sightings:
-    """Says of commands that take their time that they have been started."""
+    """Says of commands that take their time that they have been started, and how far their handlers say they are."""
 
     def __init__(self, broker: Broker, outbound: Outbound, identity: Identity) -> None:
         self._broker = broker

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from antiphon.broker import Record
 from antiphon.catalogue import Catalogue
+from antiphon.envelope import uuid_of
 from antiphon.errors import HistoryUnreadable, UndecodableMessage
 from antiphon.instances import HISTORY, INSTANCE, PARKED_INSTANCE, RUN, read_turn_key
 from antiphon.messages import command_name
@@ -82,7 +83,7 @@ class WorkflowFactReader:
             return list(self._ended_run(record))
         key = record.key or b""
         if key.startswith(PARKED_INSTANCE):
-            return [self._still(record, key.removeprefix(PARKED_INSTANCE).decode())]
+            return [self._still(record, _instance(key.removeprefix(PARKED_INSTANCE).decode(errors="replace")))]
         if key.startswith(HISTORY) and record.value is not None:  # that a turn is dropped tells nothing
             instance, run, turn = _place(key)
             service = self._services[record.topic]
@@ -109,7 +110,8 @@ class WorkflowFactReader:
             return StandsStill(instance_id, service, record.partition, None)
         try:
             found = json.loads(record.value)
-            parked = Parked(found["run"], found["turn"], found["kind"], found["why"], float(found["since"]))
+            run, turn, since = int(found["run"]), int(found["turn"]), float(found["since"])
+            parked = Parked(run, turn, str(found["kind"]), str(found["why"]), since)
         except (ValueError, KeyError, TypeError) as problem:
             raise UndecodableMessage(f"why instance {instance_id} stands still cannot be read: {problem}") from problem
         return StandsStill(instance_id, service, record.partition, parked)
@@ -117,7 +119,7 @@ class WorkflowFactReader:
     def _ended_run(self, record: Record) -> Iterator[TurnSeen]:
         headers = {name: value.decode(errors="replace") for name, value in record.headers}
         try:
-            instance, run, service = headers[INSTANCE], int(headers[RUN]), headers[SERVICE]
+            instance, run, service = _instance(headers[INSTANCE]), _number(int(headers[RUN])), headers[SERVICE]
         except (KeyError, ValueError) as problem:
             raise UndecodableMessage(f"a history does not say of which run it is: {problem}") from problem
         for found in read_part(record.value or b""):
@@ -142,6 +144,20 @@ def read_part(value: bytes) -> list[bytes]:
 
 def _place(key: bytes) -> tuple[str, int, int]:
     try:
-        return read_turn_key(key)
+        instance, run, turn = read_turn_key(key)
+        return _instance(instance), _number(run), _number(turn)
     except ValueError as problem:
         raise UndecodableMessage(f"{key[:80]!r} is not the key of a turn: {problem}") from problem
+
+
+def _instance(id_: str) -> str:
+    """The id of a command is a UUID; a database would refuse to keep any other text."""
+    if uuid_of(id_) != id_:
+        raise UndecodableMessage(f"{id_[:80]!r} is not the id of an instance")
+    return id_
+
+
+def _number(found: int) -> int:
+    if not 1 <= found < 2**31:
+        raise ValueError(f"{found} counts no runs or turns")
+    return found

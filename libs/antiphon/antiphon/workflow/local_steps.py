@@ -53,7 +53,12 @@ class LocalSteps:
     def hand_over(self, *, draining: bool) -> None:
         """Let them run; a worker that is to end begins none, since its successor will."""
         work, self._committed = self._committed, []
-        wanted = [] if draining else [one for one in work if one.run.slice.phase is Phase.SERVING]
+        wanted = []
+        for one in work:
+            if one.run.slice.phase is Phase.SERVING and (one.unfinished or not draining):
+                wanted.append(one)
+            else:
+                one.drop()
         self.running -= len(work) - len(wanted)
         if wanted:
             self._executor.handle(wanted)

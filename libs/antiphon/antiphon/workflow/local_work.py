@@ -33,6 +33,11 @@ class LocalWork(Work):
         """Whether a plain function has returned what is to be awaited: it is to be handed over once more."""
         return self._awaitable is not None
 
+    def drop(self) -> None:
+        """It is not to be run (any further)."""
+        if isinstance(self._awaitable, Coroutine):
+            self._awaitable.close()
+
     def start(self) -> Coroutine[Any, Any, object] | None:
         if self._awaitable is None:
             return _awaited(self.request.fn())

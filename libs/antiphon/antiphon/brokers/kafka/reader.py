@@ -114,13 +114,8 @@ class KafkaReader(Reader):
                 topic, partition = message.topic(), message.partition()
                 at = Partition(topic, partition)
                 run = found.setdefault(at, []) if at in self._positions else []
-            wanted = None
-            for name, value in reversed(message.headers() or ()):
-                if name == header:
-                    wanted = value
-                    break
-            offset = message.offset()
-            run.append((offset, wanted or b"", partial(_record, topic, partition, offset, message)))
+            offset, value = message.offset(), _last(message.headers(), header)
+            run.append((offset, value, partial(_record, topic, partition, offset, message)))
         for at, run in found.items():
             if at in self._positions:
                 self._positions[at] = max(self._positions[at], run[-1][0] + 1)
@@ -140,6 +135,14 @@ class KafkaReader(Reader):
             self._failures.append(failure(error, "reader"))
         else:
             LOG.warning("reader: %s", error.str())
+
+
+def _last(headers: list[Any] | None, name: str) -> bytes:
+    """The value of the last header of this name: what is added later comes last, so most are found at once."""
+    for header in reversed(headers or ()):
+        if header[0] == name:
+            return header[1] or b""
+    return b""
 
 
 def _record(topic: str, partition: int, offset: int, message: Any) -> Record:

@@ -199,7 +199,7 @@ class LogContract(BrokerHarness):
         reader, other = self.reader((topic, 0, missing), (topic, 1, 0)), Partition(topic, 1)
 
         with pytest.raises(OffsetOutOfRange) as error:
-            self.look_to(reader, "any", Partition(topic, 0), 5)
+            self.look_to(reader, "any", Partition(topic, 0), 10)
 
         assert (error.value.topic, error.value.partition, error.value.offset) == (topic, 0, missing)
         self.write(topic, b"other", partition=1)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from antiphon.app import App
 from antiphon.broker import Record
 from antiphon.envelope import Envelope
+from antiphon.instances import HISTORY, INSTANCE, PARKED_INSTANCE, PENDING_INPUT
 from antiphon.processing import ledger
 from antiphon.processing.agenda import AGENDA, SCHEDULED
 from antiphon.processing.effects import EFFECT
@@ -25,7 +26,7 @@ def audit_ends(evidence: Evidence) -> list[Violation]:
     commands: set[str] = set()
     for app in evidence.apps:
         for id_, copies in evidence.commands(app.service).items():
-            if _is_event(app, copies[0]):
+            if _is_no_command(app, copies[0]):
                 continue
             commands.add(id_)
             ends = Counter(end.generation for end in evidence.settled.get(id_, []))
@@ -103,12 +104,12 @@ def _counted_as_done(evidence: Evidence, app: App) -> Iterable[Record]:
     moved = {
         Envelope(record).id for record in evidence.records(evidence.names.commands(app.service)) if _forwarded(record)
     }
-    elsewhere = moved | evidence.waiting(app.service)
+    elsewhere = moved | evidence.waiting(app.service) | _instances(evidence, app.service)
     for topic in evidence.command_topics(app.service):
         progress = dict(_progress(evidence, app.service, topic))
         for record in evidence.records(topic):
             source = progress.get(record.partition)
-            if source is None or not _finished(source, record.offset) or _is_event(app, record):
+            if source is None or not _finished(source, record.offset) or _is_no_command(app, record):
                 continue
             if Envelope(record).id not in elsewhere:
                 yield record
@@ -119,11 +120,15 @@ def _forwarded(record: Record) -> bool:
 
 
 def is_at_rest(evidence: Evidence, service: str) -> bool:
-    """Whether all that has come for a service is finished, and nothing waits for a time, or for its turn."""
+    """Whether all that has come for a service is finished, and nothing waits for a time, or for its turn, or
+    for an answer; what is parked waits for somebody."""
     state = evidence.state(service)
     if any(key.startswith((AGENDA, SCHEDULED)) for _, key in state):
         return False
     if any(key.startswith(PARKED) and read_parked(key, value).head is None for (_, key), value in state.items()):
+        return False
+    parked = {key.removeprefix(PARKED_INSTANCE) for _, key in state if key.startswith(PARKED_INSTANCE)}
+    if any(key.startswith((HISTORY, PENDING_INPUT)) and key.split(b"/")[1] not in parked for _, key in state):
         return False
     for (number, key), value in state.items():
         if key == PROGRESS:
@@ -137,9 +142,21 @@ def is_at_rest(evidence: Evidence, service: str) -> bool:
     return True
 
 
-def _is_event(app: App, record: Record) -> bool:
-    """Whether it is an event that lies among the commands, since it was forwarded or redriven."""
-    stated = Envelope(record).raw("ce_type")
+def _instances(evidence: Evidence, service: str) -> set[str]:
+    """The instances of workflows that live in the state."""
+    kinds = HISTORY, PENDING_INPUT, PARKED_INSTANCE
+    return {key.split(b"/")[1].decode() for _, key in evidence.state(service) if key.startswith(kinds)}
+
+
+def _is_no_command(app: App, record: Record) -> bool:
+    """Whether it lies among the commands for another reason: an event that was forwarded or redriven, an answer to an
+    instance of a workflow, or something else that it is told."""
+    envelope = Envelope(record)
+    if envelope.raw(INSTANCE) is not None:
+        return True
+    if envelope.raw("ce_replytoken") is not None and envelope.raw("ce_replyto") is None:
+        return bool(app.workflows)
+    stated = envelope.raw("ce_type")
     return any(handler.message.type_name().encode() == stated for handler in app.events)
 
 

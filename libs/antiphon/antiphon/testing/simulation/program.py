@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ from antiphon.lifecycle import CommandSettled, DeadLetter
 from antiphon.messages import Message
 from antiphon.processing.agenda import AGENDA, QUEUED, read_waiting
 from antiphon.processing.state import KEPT
+from antiphon.processing.worker import Worker
 from antiphon.testing.simulation.faults import Fault
 
 
@@ -53,6 +54,13 @@ class Program(ABC):
     @abstractmethod
     def again(self, arrival: Arrival, number: int) -> Outgoing:
         """The same record as it is produced for the second (third, …) time."""
+
+    def begin(self, evidence: Callable[[], Evidence]) -> None:  # noqa: B027
+        """It begins; `evidence()` is what the log tells at that moment, for programs that look while they run."""
+
+    def inspect(self, worker: Worker) -> Sequence[Violation]:
+        """What is wrong in the memory of a worker that has just had a turn; nothing of it may be changed."""
+        return ()
 
     def tend(self, evidence: Evidence, now: float) -> Sequence[Outgoing]:
         """What somebody who looks after the services produces now, such as redrives of what he finds dead; asked every

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from antiphon.app import App
 from antiphon.broker import Broker
@@ -20,6 +21,9 @@ from antiphon.testing.simulation.gate import Gate
 from antiphon.testing.simulation.schedule import Act, Actor, Schedule
 from antiphon.testing.simulation.strand import Crashed
 from antiphon.testing.simulation.weather import Weather
+from antiphon.workflow.host import HostLimits, WorkflowHost
+
+RESIDENTS = (1, 2, 100)  # how many instances of workflows are in memory at a time
 
 
 class SkewedClock(Clock):
@@ -34,7 +38,8 @@ class SkewedClock(Clock):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all replicas of a simulation share; `gone` is told of a replica that has crashed or left."""
+    """What all replicas of a simulation share; `gone` is told of a replica that has crashed or left, `inspect` of one
+    that has had a turn."""
 
     schedule: Schedule
     broker: Broker
@@ -43,6 +48,7 @@ class Surroundings:
     weather: Weather
     gone: Callable[[Replica], None]
     wake_all: Callable[[], None]
+    inspect: Callable[[Worker], None]
     waits: WaitLimits
 
 
@@ -57,6 +63,8 @@ class Replica(Actor):
         self.executor = SimulatedExecutor(around.schedule, self.gate, self.wake)
         self.worker: Worker | None = None
         self._app = app
+        residents = around.schedule.random.choice(RESIDENTS) if app.workflows else 0
+        self._host = partial(WorkflowHost, limits=HostLimits(residents))
         self._next_turn = 0.0
         self._turning = False
         self._leaves: float | None = None  # until when it may finish what it has begun
@@ -115,12 +123,14 @@ class Replica(Actor):
             self.worker.close(5)
             self.gate.dead = True
             self._around.gone(self)
+        else:
+            self._around.inspect(self.worker)
         return pause
 
     def _make_worker(self) -> Worker:
         around = self._around
         broker = FaultyBroker(around.broker, self.gate, around.installation.names, around.wake_all)
-        parts = WorkerParts(broker, around.codec, self.clock, self.executor, NoMetrics())
+        parts = WorkerParts(broker, around.codec, self.clock, self.executor, NoMetrics(), self._host)
         return Worker(self._app, parts, around.installation, WorkerOptions(replica=self.name, waits=around.waits))
 
     # -- how it goes ---------------------------------------------------------------------------------------------

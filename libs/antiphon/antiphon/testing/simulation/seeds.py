@@ -14,13 +14,17 @@ from antiphon.errors import ConfigurationError
 from antiphon.testing.simulation.report import Report
 from antiphon.testing.simulation.simulation import MakeProgram, Result, Simulation
 
-WORKSHOP = "antiphon.testing.simulation.workshop_program:WorkshopProgram"
+WORKSHOP = "workshop"
+PROGRAMS = {
+    WORKSHOP: "antiphon.testing.simulation.workshop_program:WorkshopProgram",
+    "agency": "antiphon.testing.simulation.agency_program:AgencyProgram",
+}
 PORTION = 20  # seeds that a core does before it reports
 
 
 def program_named(name: str) -> MakeProgram:
-    """The program that `module:attribute` names (else ConfigurationError)."""
-    module, _, attribute = name.partition(":")
+    """The program of this name, or that `module:attribute` names (else ConfigurationError)."""
+    module, _, attribute = PROGRAMS.get(name, name).partition(":")
     try:
         found: MakeProgram = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:

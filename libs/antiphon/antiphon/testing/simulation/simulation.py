@@ -16,6 +16,7 @@ from antiphon.catalogue import Catalogue, Installation
 from antiphon.codec import Announcement
 from antiphon.codecs.avro import AvroCodec
 from antiphon.processing.waits import WaitLimits
+from antiphon.processing.worker import Worker
 from antiphon.testing.simulation.auditor import audit_log, audit_memory, audit_progress, is_at_rest
 from antiphon.testing.simulation.faults import Fault, Kind, draw
 from antiphon.testing.simulation.program import Arrival, Evidence, Program, Violation
@@ -95,6 +96,7 @@ class Simulation:
             self._weather,
             self._gone,
             self._wake_all,
+            self._inspect,
             Random(f"limits {seed}").choice(ROOM),
         )
         self._replicas: list[Replica] = []
@@ -109,6 +111,7 @@ class Simulation:
     def run(self) -> Result:
         """Everything, to the end."""
         schedule, options = self._schedule, self._options
+        self._program.begin(self._evidence)
         arrivals = self._program.load(self._installation, _codec, schedule.clock.now())
         for arrival in arrivals:
             schedule.at(arrival.at, lambda arrival=arrival: self._arrive(arrival))  # type: ignore[misc]
@@ -249,6 +252,9 @@ class Simulation:
             for slice_ in replica.served():
                 if replica.owns(slice_.number):
                     self._violations += audit_memory(evidence, replica.service, slice_)
+
+    def _inspect(self, worker: Worker) -> None:
+        self._violations += self._program.inspect(worker)
 
     def _strike(self, fault: Fault) -> None:
         if self._schedule.elapsed >= self._options.window:

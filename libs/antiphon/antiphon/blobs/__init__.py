@@ -1,0 +1,1 @@
+"""Blob stores: each keeps the contract of `blob.py`."""
