@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections import Counter, defaultdict
+from collections.abc import Sized
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -145,11 +147,10 @@ def test_many_workflows_whose_replicas_are_killed_in_turn_end_alike_and_once(kaf
         instances = found.begin(*(Travel(journey=f"to place {number}") for number in range(MANY)))
         found.tell(instances, Confirmed(by="Ada"))
         every = MANY * (len(EFFECTS) + 1)
+        did = found.auditor.events[Did]
         for kill in range(KILLS):
             progress = kill * every // (2 * KILLS)
-            found.auditor.until(
-                lambda progress=progress: len(found.auditor.events[Did]) > progress, "some have gone on"
-            )  # type: ignore[misc]
+            found.auditor.until(partial(_more_than, did, progress), "some have gone on")
             replicas[kill % len(replicas)].kill()
             replicas[kill % len(replicas)].start()
         ends = found.until_ended(instances, 120)
@@ -160,3 +161,7 @@ def test_many_workflows_whose_replicas_are_killed_in_turn_end_alike_and_once(kaf
         assert all(len(each) == 1 for each in found.auditor.settled.values())
         assert len(turns_of_histories(found)) == 2 * MANY
         found.expect_nothing_left()
+
+
+def _more_than(found: Sized, amount: int) -> bool:
+    return len(found) > amount
