@@ -91,7 +91,7 @@ class Settings(BaseSettings):
         "", description="where large values lie: file:///folder, or s3://bucket/prefix?endpoint=…&region=…"
     )
     blobs_key: str | None = Field(None, description="the bucket's access key; without it, the machine's own role")
-    blobs_secret: SecretStr | None = Field(None, repr=False, description="the secret of that key")
+    blobs_secret: SecretStr | None = Field(None, repr=False, description="what that key signs with")
     handlers: int = Field(1000, ge=1, description="asynchronous handlers of one worker that may wait at once")
     handler_threads: int = Field(32, ge=1, description="threads of one worker for synchronous handlers")
     calculators: int = Field(
