@@ -8,7 +8,7 @@ from antiphon import Event
 from antiphon.instances import PARKED_INSTANCE, ResetRequested, ResumeRequested, TerminateRequested
 from antiphon.lifecycle import Refused
 from tests.hosting.test_time import told
-from tests.hosting.trade import Book, Booked, Compute, Trade, TradeWorld
+from tests.hosting.trade import Book, Booked, Compute, Confirm, Confirmed, Trade, TradeWorld
 
 
 def order(world: TradeWorld, instance: str, kind: type[Event], **fields: Any) -> None:
@@ -136,3 +136,15 @@ def test_an_instance_that_was_parked_before_its_first_turn_leaves_no_history() -
     order(world, id_, TerminateRequested)
     world.until(lambda: bool(world.answers()), "an answer")
     assert not world.read(world.names.histories)
+
+
+def test_a_reset_keeps_the_signals_of_the_turns_that_it_takes_back() -> None:
+    world = TradeWorld(Trade())
+    id_ = world.ask(Confirm(trip="to the sea"))
+    world.send(told(world, id_, Confirmed(by="Ada")))
+    world.turn(20)
+    order(world, id_, ResetRequested, turn=1, by="Bob")
+    world.turn(20)
+    world.clock.advance(11)
+    world.until(lambda: bool(world.answers()), "an answer, and no timeout")
+    assert world.answers() == [Booked(seat=3, paid=0)]

@@ -1,4 +1,4 @@
-"""Eight bugs of a host of workflows; each takes away one thing that must stay true."""
+"""Ten bugs of a host of workflows; each takes away one thing that must stay true."""
 
 from __future__ import annotations
 
@@ -118,7 +118,22 @@ def code_that_decides_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def steps_not_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A new owner waits for local steps of which nobody will tell."""
-    monkeypatch.setattr("antiphon.workflow.host.waits_for_steps", lambda run: False)
+    monkeypatch.setattr(LocalSteps, "again", lambda self, run, steps: None)
+
+
+def signals_lost_by_a_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new run is not told what the turns that are taken back have been told."""
+    monkeypatch.setattr("antiphon.workflow.orders._signals", lambda records: [])
+
+
+def refused_timer_fired_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the cluster has refused is tried again and again where no record has brought it."""
+
+    def feed_own(self: Feeding, run: Run, what: str, told: Input, now: float) -> None:
+        self._telling.batch.inputs.append((f"{what}/{run.id}/{told.number}", run.slice.number, 0))
+        self.feed(run, told, now)
+
+    monkeypatch.setattr(Feeding, "feed_own", feed_own)
 
 
 AGENCY_PLANTS: tuple[Plant, ...] = (
@@ -130,4 +145,6 @@ AGENCY_PLANTS: tuple[Plant, ...] = (
     second_instance_of_a_duplicate,
     code_that_decides_by_chance,
     steps_not_run_again,
+    signals_lost_by_a_reset,
+    refused_timer_fired_again,
 )

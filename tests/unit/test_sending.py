@@ -126,7 +126,7 @@ def test_the_catalogue_is_drawn_with_what_is_not_seen() -> None:
     lines = [line.strip() for line in flowchart(known, sent_by(known)).splitlines()]
     assert lines[0] == "flowchart LR"
     for wanted in (
-        'service_maintenance["maintenance<br/>apps.#60;locals#62;.maintain"]',
+        'service_maintenance["maintenance<br/>maintain"]',
         'service_maintenance -- "AssessVehicle" --> service_analysis',
         'service_maintenance -- "BookVisit" --> service_scheduling',
         'clients -- "MaintainVehicle" --> service_maintenance',
@@ -137,6 +137,26 @@ def test_the_catalogue_is_drawn_with_what_is_not_seen() -> None:
         assert wanted in lines, wanted
     assert 'clients -- "AssessVehicle" --> service_analysis' not in lines
     assert lines[-1].startswith("%% not seen: what apps")
+
+
+@pytest.mark.promise("S3-46")
+def test_signals_that_a_workflow_hears_come_from_their_family() -> None:
+    app = App("maintenance")
+
+    @app.workflow(signals=[CustomerAgreed])
+    async def maintain(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        await ctx.signal(CustomerAgreed)
+        return MaintenanceDecided(action="x")
+
+    known = Catalogue([app])
+    sending = sent_by(known)
+    lines = [line.strip() for line in flowchart(known, sending).splitlines()]
+    assert 'family_engagement -. "CustomerAgreed" .-> service_maintenance' in lines
+    assert not [line for line in lines if '"signal ' in line]
+    assert sending.unknown == []
+    found = document(known, sending, title="Vehicles", version="1")
+    checked(found)
+    assert found["operations"]["maintenance.receive.engagement"]["action"] == "receive"
 
 
 def checked(found: dict[str, Any]) -> None:

@@ -24,7 +24,9 @@ def _nodes(catalogue: Catalogue, sending: Sending) -> Iterator[str]:
     called = {home_of(edge.type) for edge in sending.edges if edge.how in ("call", "send", "compensate")}
     for service in sorted(catalogue.apps.keys() | called):
         flows = (
-            sorted({handler.name for handler in catalogue.apps[service].workflows}) if service in catalogue.apps else []
+            sorted({handler.name.rpartition(".")[2] for handler in catalogue.apps[service].workflows})
+            if service in catalogue.apps
+            else []
         )
         about = "".join(f"<br/>{text(each)}" for each in flows)
         yield f'{_service(service)}["{text(service)}{about}"]'
@@ -50,7 +52,13 @@ def _events(catalogue: Catalogue, edges: list[Edge]) -> Iterator[str]:
     for service, app in sorted(catalogue.apps.items()):
         for wire in sorted({kind.type_name() for handler in app.events for kind in handler.messages}):
             yield f'{_family(home_of(wire))} -. "{text(short_type(wire))}" .-> {_service(service)}'
-    for service, wire in sorted({(edge.service, edge.type) for edge in edges if edge.how == "signal"}):
+    heard = {
+        (service, kind.type_name())
+        for service, app in catalogue.apps.items()
+        for handler in app.events
+        for kind in handler.messages
+    }
+    for service, wire in sorted({(edge.service, edge.type) for edge in edges if edge.how == "signal"} - heard):
         yield f'clients -. "signal {text(short_type(wire))}" .-> {_service(service)}'
 
 

@@ -13,7 +13,19 @@ from pydantic import ValidationError
 
 from antiphon import __version__, bootstrap
 from antiphon.catalogue import Catalogue
-from antiphon.cli import asyncapi, commands, config, control, dead_letters, pipeline, schemas, topics, workflows
+from antiphon.cli import (
+    approvals,
+    asyncapi,
+    blobs,
+    commands,
+    config,
+    control,
+    dead_letters,
+    pipeline,
+    schemas,
+    topics,
+    workflows,
+)
 from antiphon.cli.cancelling import cancel
 from antiphon.cli.console import WRONG_INPUT, clearly, err, exit_codes, fail, read_argument, show_value, waiting
 from antiphon.cli.discovery import chosen_packages, find_apps, load_app
@@ -34,13 +46,14 @@ cli = typer.Typer(
 cli.add_typer(commands.cli, name="commands")
 cli.add_typer(dead_letters.cli, name="dead-letters")
 cli.add_typer(workflows.cli, name="workflows")
-cli.add_typer(workflows.approvals, name="approvals")
+cli.add_typer(approvals.cli, name="approvals")
 cli.add_typer(topics.cli, name="topics")
 cli.add_typer(schemas.cli, name="schemas")
 cli.add_typer(asyncapi.cli, name="asyncapi")
 cli.add_typer(config.cli, name="config")
 cli.add_typer(control.cli, name="control")
 cli.add_typer(pipeline.cli, name="pipeline")
+cli.add_typer(blobs.cli, name="blobs")
 
 
 def _show_version(wanted: bool) -> None:

@@ -22,6 +22,7 @@ from antiphon.cli.console import (
 )
 from antiphon.cli.options import Apps, AsJson, catalogue, quiet_settings
 from antiphon.cli.pipeline import Url, gateway, user
+from antiphon.cli.workflow_pages import pages, tell_more, turns_of
 from antiphon.cli.workflow_text import TURNS, WORKFLOWS, line, told, turn_line
 
 DIFFERENCES = ("service", "workflow", "instance", "turn", "recorded", "made", "line")
@@ -55,9 +56,9 @@ def list_(
 ) -> None:
     """The newest instances first."""
     wanted = {"service": service, "workflow": workflow, "status": status, "correlation_id": correlation}
-    found, more = _pages(f"{gateway(url)}/workflows", "workflows", {**wanted, "tenant": tenant, "since": since}, limit)
+    found, more = pages(f"{gateway(url)}/workflows", "workflows", {**wanted, "tenant": tenant, "since": since}, limit)
     show(found if as_json else list(map(line, found)), WORKFLOWS, as_json=as_json)
-    _more(more, limit)
+    tell_more(more, limit)
 
 
 @cli.command("show", epilog=exit_codes())
@@ -82,7 +83,7 @@ def history(
     """Its turns: what came, and what that led to."""
     found, more = turns_of(gateway(url), instance, limit)
     show(found if as_json else list(map(turn_line, found)), TURNS, as_json=as_json)
-    _more(more, limit)
+    tell_more(more, limit)
 
 
 @cli.command(epilog=exit_codes())
@@ -209,7 +210,7 @@ def diagram(
         show_json({"mermaid": text})
     else:
         print(text)
-    _more(more, limit)
+    tell_more(more, limit)
 
 
 def _draw_catalogue(app: list[str] | None, *, as_json: bool) -> None:
@@ -244,27 +245,6 @@ def verify(app: Apps = None, as_json: AsJson = False) -> None:
     raise SystemExit(FAILED if rows else 0)
 
 
-def turns_of(where: str, instance: UUID, limit: int) -> tuple[list[dict[str, Any]], bool]:
-    """So many turns of an instance, and whether there are more; an id that nobody knows ends the program."""
-    return _pages(f"{where}/workflows/{instance}/history", "turns", {}, limit, of=f"instance {instance}")
-
-
-def _pages(path: str, name: str, wanted: dict[str, Any], limit: int, of: str = "") -> tuple[list[dict[str, Any]], bool]:
-    from antiphon.cli.remote import ask
-
-    found: list[dict[str, Any]] = []
-    asked = {key: value for key, value in wanted.items() if value is not None}
-    while len(found) < limit:
-        page = ask(path, {**asked, "limit": min(200, limit - len(found))})
-        if page is None:
-            fail(f"the gateway knows no {of or name}; is it a gateway of this release?", WRONG_INPUT)
-        found += page[name]
-        if page["next_cursor"] is None:
-            return found, False
-        asked["cursor"] = page["next_cursor"]
-    return found, True
-
-
 def _object(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
@@ -273,11 +253,6 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         fail(f"{text:.80} is not a JSON object", WRONG_INPUT)
     return found
-
-
-def _more(more: bool, limit: int) -> None:
-    if more:
-        err.print(f"there are more than these {limit}; narrow the list, or raise --limit", style="yellow")
 
 
 def _known(url: str | None, instance: UUID) -> dict[str, Any]:
@@ -307,28 +282,3 @@ def _decide(url: str | None, instance: UUID, number: int, decision: dict[str, An
         asked = next((wait["question"] for wait in waits if wait["number"] == number and wait["question"]), None)
         decision["role"] = asked["role"] if asked else ""
     _tell(url, instance, f"approvals/{number}", decision, as_json=as_json)
-
-
-approvals = typer.Typer(help="What workflows ask people.", no_args_is_help=True, epilog=exit_codes())
-ASKED = ("instance_id", "number", "workflow", "role", "question", "proposal", "asked_at", "due_at")
-
-
-@approvals.command("list", epilog=exit_codes())
-@clearly
-def open_approvals(
-    role: Annotated[str | None, typer.Option(help="for whom they are")] = None,
-    service: Service = None,
-    workflow: Kind = None,
-    correlation: Correlation = None,
-    tenant: Tenant = None,
-    limit: Limit = 50,
-    url: Url = None,
-    as_json: AsJson = False,
-) -> None:
-    """What is asked and nobody has decided; decide it with `antiphon workflows approve` or `refuse`."""
-    from antiphon.cli.workflow_text import question_line
-
-    wanted = {"role": role, "service": service, "workflow": workflow, "correlation_id": correlation, "tenant": tenant}
-    found, more = _pages(f"{gateway(url)}/approvals", "approvals", wanted, limit)
-    show(found if as_json else list(map(question_line, found)), ASKED, as_json=as_json)
-    _more(more, limit)

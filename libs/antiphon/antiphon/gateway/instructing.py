@@ -21,15 +21,17 @@ from antiphon.gateway.parts import GatewayParts
 from antiphon.gateway.problems import Problem, too_large, wrong
 from antiphon.gateway.views import CancelAccepted, CancelRequest
 from antiphon.gateway.workflow_reading import WorkflowReading
-from antiphon.gateway.workflow_views import (
-    ApprovalView,
+from antiphon.gateway.workflow_requests import (
     DecisionRequest,
-    Instructed,
     OperatorRequest,
     ResetRequest,
     ResumeRequest,
-    Signalled,
     SignalRequest,
+)
+from antiphon.gateway.workflow_views import (
+    ApprovalView,
+    Instructed,
+    Signalled,
     approvals,
 )
 from antiphon.gateway.writing import answered

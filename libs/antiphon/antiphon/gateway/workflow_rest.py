@@ -10,15 +10,17 @@ from antiphon.gateway.control_rest import problems
 from antiphon.gateway.instructing import Instructing
 from antiphon.gateway.views import CancelAccepted, CancelRequest
 from antiphon.gateway.workflow_reading import WorkflowChoice, WorkflowReading
-from antiphon.gateway.workflow_views import (
-    ApprovalList,
+from antiphon.gateway.workflow_requests import (
     DecisionRequest,
-    Instructed,
     OperatorRequest,
     ResetRequest,
     ResumeRequest,
-    Signalled,
     SignalRequest,
+)
+from antiphon.gateway.workflow_views import (
+    ApprovalList,
+    Instructed,
+    Signalled,
     WorkflowDetails,
     WorkflowHistory,
     WorkflowList,

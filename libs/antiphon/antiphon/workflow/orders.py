@@ -16,12 +16,13 @@ from antiphon.messages import Event
 from antiphon.processing.telling import Telling
 from antiphon.workflow import pending, turns
 from antiphon.workflow.ends import Ends
+from antiphon.workflow.history import read
 from antiphon.workflow.instance import Instance
 from antiphon.workflow.outstanding import Outstanding, outstanding
 from antiphon.workflow.requests import Requests
 from antiphon.workflow.residents import Residents
 from antiphon.workflow.run import Run
-from antiphon.workflow.turns import Ending, Failure, Input, Outcome
+from antiphon.workflow.turns import Ending, Failure, Input, InputKind, Outcome
 from antiphon.workflow.waits import AskPerson
 from antiphon.workflow_context import Approval
 
@@ -102,7 +103,7 @@ class Orders:
             raise NotPossible(f"workflow {run.id} cannot be reset to turn {order.turn}: {error}") from error
         self._residents.drop(run)
         self._ends.leave(run, records)
-        left = pending.lasting(pending.clear(run))
+        left = [*_signals(records[order.turn :]), *pending.lasting(pending.clear(run))]
         self.unpark(run)
         run.begin_next()
         run.definition = following.definition
@@ -116,6 +117,12 @@ class Orders:
         run.due = found.due
         self._telling.batch.outputs += [self._requests.command(run, command, now) for command in found.commands]
         return found
+
+
+def _signals(records: list[bytes]) -> list[Input]:
+    """The signals of turns that are taken back: nobody sends them again."""
+    inputs = (read(record).input for record in records)
+    return [told for told in inputs if told.kind is InputKind.SIGNAL]
 
 
 def order_of(codec: Codec, envelope: Envelope) -> Event | None:

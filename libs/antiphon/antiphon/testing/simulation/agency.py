@@ -18,6 +18,7 @@ from pydantic import Field
 from antiphon.app import App
 from antiphon.context import Context, State
 from antiphon.errors import CommandFailed, Permanent, StepFailed, WorkflowTimeout
+from antiphon.escalation import Escalation
 from antiphon.messages import Command, Event, Reply
 from antiphon.retry import Retry
 from antiphon.testing.simulation.runs import pause
@@ -26,6 +27,7 @@ from antiphon.workflow_context import WorkflowContext
 PATIENCE = 6.0  # seconds for a task that is done at once
 IMPATIENCE = 1.0  # seconds for a task that takes LONG
 LONG = 9.0
+HEAVY = 30_000  # characters: more than the simulated cluster takes in one record
 AGAIN = Retry("200ms", "500ms")
 HURRY = 5.0  # seconds that a hurried journey may take
 
@@ -33,6 +35,11 @@ HURRY = 5.0  # seconds that a hurried journey may take
 def lasting(seconds: float) -> timedelta:
     """As authors may give it."""
     return timedelta(seconds=seconds)
+
+
+HOPELESS = ("hopeless", "replaced", "escalated")
+SCOPES = ("gather", "within", "race", "each")
+DECIDES = "Ada"
 
 
 class TaskDone(Reply):
@@ -49,6 +56,14 @@ class Task(Command[TaskDone], service="bureau", key="name"):
     seconds: float
 
 
+class Substitute(Command[TaskDone], service="bureau", key="name"):
+    """Does a task in somebody's place."""
+
+    name: str
+    manner: str
+    seconds: float
+
+
 class Undo(Command, service="bureau", key="journey"):
     journey: str
     name: str
@@ -57,6 +72,7 @@ class Undo(Command, service="bureau", key="journey"):
 class Note(Command, service="bureau", key="journey"):
     journey: str
     name: str
+    padding: str = ""
 
 
 class Taken(State):
@@ -149,13 +165,15 @@ def rounds_of(plan: str) -> tuple[Node, ...]:
 class Around:
     """What is around the agency's code: how often steps were run, and code that is not as it should be.
 
-    `broken` are names of instances whose code raises, `astray` those whose code decides otherwise than it has; `mended`
-    stay right from then on. `stepped` is told of each run of a step: its instance and number there.
+    `broken` are names of instances whose code raises, `heavy` of those that send more than the cluster takes, `astray`
+    of those whose code decides otherwise than it has; `mended` stay right from then on. `stepped` is told of each run of
+    a step: its instance and name.
     """
 
     def __init__(self) -> None:
         self.steps: list[tuple[str, str]] = []
         self.broken: set[str] = set()
+        self.heavy: set[str] = set()
         self.astray: set[str] = set()
         self.mended: set[str] = set()
         self.stepped: Callable[[str, str], None] | None = None
@@ -176,6 +194,7 @@ class Around:
     def mend(self, trip: str) -> None:
         """Its code is as it should be."""
         self.broken.discard(trip)
+        self.heavy.discard(trip)
         self.astray.discard(trip)
         self.mended.add(trip)
 
@@ -202,10 +221,12 @@ class Traveller:
     async def perform(self, node: Node) -> Any:
         """What comes of it."""
         ctx = self._ctx
-        each = [self.perform(child) for child in node.children] if node.kind in ("gather", "race", "each") else []
+        each = [self.perform(child) for child in node.children] if node.kind in SCOPES else []
         match node.kind:
             case "gather":
                 return list(await ctx.gather(*each))
+            case "within":
+                return list(await ctx.gather(*each, within=lasting(node.seconds), late="drop"))
             case "race":
                 return list(await ctx.race(*each))
             case "each":
@@ -234,8 +255,10 @@ class Traveller:
     async def _leaf(self, node: Node, name: str) -> Any:
         ctx, around = self._ctx, self._around
         match node.kind:
-            case "call" | "refused" | "patient" | "slow" | "hopeless":
+            case "call" | "refused" | "patient" | "slow" | "hopeless" | "replaced" | "escalated":
                 return await self._called(node, name)
+            case "approval":
+                return (await ctx.approval(f"May {name} be done?", role="boss")).by
             case "sleep":
                 await ctx.sleep(lasting(node.seconds))
             case "step":
@@ -258,6 +281,9 @@ class Traveller:
                 await ctx.sleep(lasting(node.seconds))
                 if self._trip in around.broken:
                     raise RuntimeError("this code is broken")
+            case "heavy":
+                padding = "x" * HEAVY if self._trip in around.heavy else ""
+                ctx.send(Note(journey=self._trip, name=name, padding=padding))
             case "astray":
                 if self._trip in around.astray:
                     ctx.send(Note(journey=self._trip, name=f"{name} astray"))
@@ -272,11 +298,15 @@ class Traveller:
 
     async def _called(self, node: Node, name: str) -> str:
         ctx, kind = self._ctx, node.kind
-        manner = kind if kind in ("refused", "hopeless") else "done"
+        manner = kind if kind == "refused" else "hopeless" if kind in HOPELESS else "done"
         task = Task(name=name, manner=manner, seconds=LONG if kind == "slow" else node.seconds)
         if kind in ("patient", "slow"):
             limit = PATIENCE if kind == "patient" else IMPATIENCE
             return (await ctx.call(task, timeout=lasting(limit))).word
+        if kind in ("replaced", "escalated"):
+            instead = Substitute(name=name, manner="done" if kind == "replaced" else "hopeless", seconds=node.seconds)
+            escalate = Escalation(backup=lambda _: instead, role="boss")
+            return (await ctx.call(task, escalate=escalate)).word
         return (await ctx.call(task, retry=AGAIN if kind == "hopeless" else Retry())).word
 
     def _stepped(self, name: str) -> str:
@@ -331,14 +361,11 @@ def bureau() -> App:
 
     @app.command()
     async def do(command: Task, ctx: Context) -> TaskDone:
-        if command.seconds:
-            await pause(command.seconds)
-        if command.manner == "refused":
-            raise Permanent("it is not done here")
-        if command.manner == "hopeless":
-            raise OSError("it does not work out this time")
-        _take(command.name, ctx)
-        return TaskDone(word=command.name[::-1])
+        return await _do(command, ctx)
+
+    @app.command()
+    async def replace(command: Substitute, ctx: Context) -> TaskDone:
+        return await _do(command, ctx)
 
     @app.command()
     def undo(command: Undo, ctx: Context) -> None:
@@ -354,3 +381,14 @@ def bureau() -> App:
 def _take(name: str, ctx: Context) -> None:
     taken = ctx.state(Taken)
     taken.names = [*taken.names, name]
+
+
+async def _do(command: Task | Substitute, ctx: Context) -> TaskDone:
+    if command.seconds:
+        await pause(command.seconds)
+    if command.manner == "refused":
+        raise Permanent("it is not done here")
+    if command.manner == "hopeless":
+        raise OSError("it does not work out this time")
+    _take(command.name, ctx)
+    return TaskDone(word=command.name[::-1])

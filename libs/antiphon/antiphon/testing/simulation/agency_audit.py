@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from antiphon.envelope import Envelope
 from antiphon.errors import AntiphonError
 from antiphon.instances import HISTORY, JOINED, PARKED_INSTANCE, PENDING_INPUT
 from antiphon.lifecycle import CancelRequested, CommandSettled
-from antiphon.testing.simulation.agency import TRIPS, Hurry, Journey, Note, Task, Trip, Undo, rounds_of
+from antiphon.testing.simulation.agency import TRIPS, Hurry, Journey, Note, Substitute, Task, Trip, Undo, rounds_of
 from antiphon.testing.simulation.agency_load import Booked
 from antiphon.testing.simulation.agency_plans import accepts, answered, failures
 from antiphon.testing.simulation.histories import RunHistory, finished
@@ -33,10 +33,14 @@ STATUS = {
 
 
 class AgencyAudit:
-    """Of one seed; `resets` is how often which instance was ordered to begin a new run."""
+    """Of one seed. `ordered` are the instances that somebody may have ordered about, `resets` is how often which of
+    them was to begin a new run."""
 
-    def __init__(self, evidence: Evidence, trips: Sequence[Booked], resets: Mapping[str, int]) -> None:
+    def __init__(
+        self, evidence: Evidence, trips: Sequence[Booked], ordered: Set[str], resets: Mapping[str, int]
+    ) -> None:
         self._evidence, self._resets = evidence, resets
+        self._ordered = ordered
         self._spoiled = {trip.id for trip in trips if trip.spoiled}
         self._workflows = {workflow.message.type_name(): workflow for workflow in evidence.apps[0].workflows}
         self._runs = finished(evidence)
@@ -68,6 +72,10 @@ class AgencyAudit:
                 if evidence.is_a(copies[0], kind):
                     found[id_] = evidence.decode(copies[0], kind)
         return found
+
+    def _root(self, id_: str) -> str:
+        """The trip that it belongs to: an errand's is that for which it is done."""
+        return self._ids[self._trips[id_].name.split(".")[0]]
 
     def _end(self, id_: str) -> CommandSettled | None:
         ends = self._evidence.settled.get(id_)
@@ -113,7 +121,7 @@ class AgencyAudit:
 
     def _ended_by_order(self, id_: str, end: CommandSettled) -> bool:
         assert end.failure is not None
-        return end.failure.code == "terminated" and id_ in self._spoiled
+        return end.failure.code == "terminated" and id_ in self._ordered
 
     def _cancelled(self) -> set[str]:
         wanted = self._evidence.messages(self._evidence.names.cancels, CancelRequested)
@@ -135,7 +143,7 @@ class AgencyAudit:
         close_instance(instance)
         end = self._end(run.instance)
         if outcome is None or end is None:
-            if run.instance not in self._spoiled:
+            if self._root(run.instance) not in self._ordered:
                 yield Violation(f"run {run.number} of {run.instance} has a history without an end", (run.instance,))
             return
         goes_on = outcome.ending in (Ending.AGAIN, Ending.CONTINUED)
@@ -184,8 +192,9 @@ class AgencyAudit:
 
     def _tasks(self) -> Mapping[str, list[str]]:
         found: defaultdict[str, list[str]] = defaultdict(list)
-        for task, id_, _ in self._named(Task):
-            found[task.name].append(id_)
+        for kind in (Task, Substitute):
+            for task, id_, _ in self._named(kind):
+                found[task.name].append(id_)
         return found
 
     def _audit_tasks(self) -> list[Violation]:
@@ -205,10 +214,10 @@ class AgencyAudit:
     def _audit_effects(self) -> list[Violation]:
         """What was completed took effect once."""
         right: defaultdict[str, list[str]] = defaultdict(list)
-        for kind in (Task, Note, Undo):
+        for kind in (Task, Substitute, Note, Undo):
             for each, id_, _ in self._named(kind):
                 if self._completed(id_):
-                    right[each.name if isinstance(each, Task) else each.journey].append(each.name)
+                    right[each.name if isinstance(each, Task | Substitute) else each.journey].append(each.name)
         kept = self._evidence.kept("bureau", "Taken")
         taken = {key: sorted(json.loads(value)["names"]) for key, value in kept.items()}
         return [
@@ -238,7 +247,7 @@ class AgencyAudit:
         end = self._end(id_)
         if end is None or self._lenient:
             return
-        if id_ in self._spoiled:  # it was ended by an order, perhaps, or has gone through this twice
+        if self._root(id_) in self._ordered:  # it was ended by an order, perhaps, or has gone through this twice
             right = set(undone) <= set(wanted) and all(undone.count(name) <= self._runs_of(name) for name in undone)
         else:
             right = undone == (wanted if self._endings.get(place) in FAILING else [])

@@ -12,11 +12,11 @@ from antiphon.broker import Headers, Outgoing
 from antiphon.catalogue import Installation
 from antiphon.codec import Codec
 from antiphon.envelope import Origin, ReplyAddress, derived_id, headers, reply_headers, rfc3339
-from antiphon.instances import INSTANCE
+from antiphon.instances import INSTANCE, ResetRequested, TerminateRequested
 from antiphon.lifecycle import CancelRequested
 from antiphon.messages import Command, Event
 from antiphon.processing.cancels import cancel_record
-from antiphon.testing.simulation.agency import SIGNALS, Errand, Hurry, Journey, Node, Persist, plan_text
+from antiphon.testing.simulation.agency import DECIDES, SIGNALS, Errand, Hurry, Journey, Node, Persist, plan_text
 from antiphon.testing.simulation.agency_plans import Planner, nodes
 from antiphon.testing.simulation.program import Arrival
 from antiphon.topics import partition_of
@@ -47,7 +47,7 @@ def book(random: Random, window: float) -> list[Booked]:
     planner, found = Planner(random), []
     for number in range(random.randint(2, MOST)):
         name, kind = f"trip{number}", random.choice((Journey, Journey, Journey, Errand, Hurry, Persist))
-        spoiled = random.choice(("broken", "astray")) if kind is Journey and random.random() < 0.2 else ""
+        spoiled = random.choice(("broken", "heavy", "astray")) if kind is Journey and random.random() < 0.35 else ""
         trees = planner.rounds(signals=True, spoiled=spoiled) if kind is Journey else planner.one()
         message = kind(name=name, plan=plan_text(trees))
         at = random.uniform(0, window * 0.8)
@@ -61,15 +61,28 @@ class AgencyLoad:
     def __init__(self, random: Random, trips: Sequence[Booked], installation: Installation, codec: Codec) -> None:
         self._random, self._trips, self._codec = random, trips, codec
         self._names, self._partitions = installation.names, installation.partitions
+        self.ordered: dict[str, Event] = {}  # by instance
 
     def arrivals(self, begin: float) -> Sequence[Arrival]:
         """All of it, in the order of its time; `begin` is in seconds since 1970."""
         found = [arrival for trip in self._trips for arrival in self._of_trip(trip, begin)]
+        for trip in self._trips:
+            for at, order in self._orders(trip, begin):
+                self.ordered[trip.id] = order
+                record = self.for_instance(trip.id, trip.name, order, derived_id(trip.id, "ordered"), begin + at)
+                found.append(Arrival(at, record))
         return sorted(found, key=lambda arrival: arrival.at)
 
     def _of_trip(self, trip: Booked, begin: float) -> Iterator[Arrival]:
-        random = self._random
-        yield Arrival(trip.at, self._start(trip, begin + trip.at))
+        random, key = self._random, trip.name.encode()
+        begins = self._start(trip, begin + trip.at)
+        yield Arrival(trip.at, begins)
+        if random.random() < 0.3:
+            at = trip.at + random.choice((0.1, 1.0, 5.0)) * random.random()
+            again = [
+                (name, b"%b-again/0" % key if name == "ce_replytoken" else value) for name, value in begins.headers
+            ]
+            yield Arrival(at, begins._replace(headers=again))
         for kind in sorted(trip.told):
             at = trip.at + random.choice((0.01, 1.0, 5.0)) * random.uniform(0.2, 1.5)
             event = SIGNALS[kind](word=f"{trip.name} {kind}")
@@ -81,12 +94,23 @@ class AgencyLoad:
             at = max(0.0, trip.at + random.choice((-0.5, 0.05, 0.5, 2.0, 6.0)))
             yield Arrival(at, self._cancel(trip, begin + at))
 
+    def _orders(self, trip: Booked, begin: float) -> Iterator[tuple[float, Event]]:
+        """What somebody orders while it runs, with the time of that: a new run, or its end."""
+        random = self._random
+        if random.random() < 0.1:
+            at = trip.at + random.choice((0.2, 1.0, 5.0)) * random.random()
+            when = datetime.fromtimestamp(begin + at, UTC)
+            if random.random() < 0.6:
+                yield at, ResetRequested(turn=random.choice((1, 1, 2, 3)), by=DECIDES, requested_at=when)
+            else:
+                yield at, TerminateRequested(by=DECIDES, requested_at=when)
+
     def _start(self, trip: Booked, when: float) -> Outgoing:
         random, key = self._random, trip.name.encode()
         found = headers("client/simulated", type(trip.message).type_name(), trip.id, when, Origin(trip.name))
         if random.random() < 0.7:
             partition = random.randrange(self._partitions)
-            found += reply_headers(ReplyAddress(self._names.replies, partition, None, f"{trip.name}/0".encode()))
+            found += reply_headers(ReplyAddress(self._names.replies, partition, None, b"%b/0" % key))
         if random.random() < 0.1:
             found.append(("ce_notbefore", rfc3339(when + random.uniform(-1, 5)).encode()))
         right = partition_of(key, self._partitions)

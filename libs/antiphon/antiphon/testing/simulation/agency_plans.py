@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from antiphon.testing.simulation.agency import SIGNALS, Node
+from antiphon.testing.simulation.agency import DECIDES, SIGNALS, Node
 
 LEAVES = (
     *("call",) * 4,
@@ -22,11 +22,14 @@ LEAVES = (
     "record",
     "note",
     "errand",
+    "approval",
+    "replaced",
+    "escalated",
     "agreed",
     "declined",
     "perhaps",
 )
-INNER = ("seq", "seq", "gather", "gather", "race", "limit", "try", "shield", "each")
+INNER = ("seq", "seq", "gather", "gather", "within", "race", "limit", "try", "shield", "each")
 SIMPLE = ("call", "sleep", "patient")
 FAILURES = {
     "patient": {"CommandFailed"},
@@ -36,6 +39,7 @@ FAILURES = {
     "failing step": {"StepFailed"},
     "perhaps": {"WorkflowTimeout"},
     "limit": {"WorkflowTimeout"},
+    "within": {"WorkflowTimeout"},
 }
 
 
@@ -51,7 +55,8 @@ class Planner:
         amount = self._random.choice((1, 1, 1, 2, 3))
         trees = [self._tree(self._random.choice((1, 2, 2))) for _ in range(amount)]
         if spoiled:
-            trees[-1] = Node("seq", children=(Node("call", 0.1), Node(spoiled, 1.0), trees[-1]))
+            before = Node(self._random.choice(("call", "sleep", "step", "agreed")), 0.3)
+            trees[-1] = Node("seq", children=(Node("call", 0.1), before, Node(spoiled, 1.0), trees[-1]))
         trees = [*map(_nothing_to_undo, trees[:-1]), trees[-1]]  # what a run could not undo, it may not leave
         return self._numbered(trees, set() if signals else set(SIGNALS) | {"perhaps"})
 
@@ -126,7 +131,7 @@ def accepts(node: Node, value: Any, place: str) -> bool:
     """Whether it may end with this value; `place` is where it is performed: trip, round and attempt."""
     children, kind = node.children, node.kind
     match kind:
-        case "gather" | "seq" | "shield" | "limit" | "try":
+        case "gather" | "within" | "seq" | "shield" | "limit" | "try":
             if kind == "try" and isinstance(value, str):
                 return value in set().union(*map(failures, children))
             return _each(children, value, place)
@@ -147,8 +152,10 @@ def _each(children: tuple[Node, ...], values: Any, place: str) -> bool:
 
 def _leaf(node: Node, value: Any, name: str) -> bool:
     match node.kind:
-        case "call" | "patient" | "slow":
+        case "call" | "patient" | "slow" | "replaced":
             return bool(value == name[::-1])
+        case "approval" | "escalated":
+            return bool(value == DECIDES)
         case "refused" | "hopeless" | "failing step":
             return False
         case "step" | "async step" | "record":
@@ -172,6 +179,6 @@ def answered(node: Node, value: Any, place: str) -> Iterator[str]:
                 yield from answered(child, found, place)
         case "errand":
             yield from answered(children[0], value, f"{place}.{node.name}.0.1")
-        case "gather" | "seq" | "shield" | "limit" | "try" if isinstance(value, list):
+        case "gather" | "within" | "seq" | "shield" | "limit" | "try" if isinstance(value, list):
             for child, found in zip(children, value, strict=True):
                 yield from answered(child, found, place)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 from antiphon.envelope import Envelope
-from antiphon.instances import INSTANCE, PART, RUN
+from antiphon.instances import HISTORY, INSTANCE, PART, RUN, read_turn_key
 from antiphon.testing.simulation.program import Evidence
+from antiphon.workflow.history import Asked, read
 
 _LENGTH = Struct("<I")
 
@@ -49,3 +50,17 @@ def _records(value: bytes) -> Iterator[bytes]:
         place += _LENGTH.size
         yield value[place : place + length]
         place += length
+
+
+def open_questions(evidence: Evidence, service: str) -> Iterator[tuple[int, Asked, str, int]]:
+    """What persons are asked by instances that have not ended: partition, question, instance and run."""
+    runs: dict[tuple[int, str, int], list[tuple[int, bytes]]] = {}
+    for (partition, key), value in evidence.state(service).items():
+        if key.startswith(HISTORY):
+            instance, number, turn = read_turn_key(key)
+            runs.setdefault((partition, instance, number), []).append((turn, value))
+    for (partition, instance, number), turns in runs.items():
+        records = [read(record) for _, record in sorted(turns)]
+        for asked in (asked for record in records for asked in record.told().asked):
+            if asked.number in records[-1].waiting:
+                yield partition, asked, instance, number
