@@ -98,10 +98,18 @@ class WorkflowContext(Outbox):
         where `escalate` says, or the default of the workflow (its code is "refused" if a person refuses).
         """
 
+    @overload
+    def run(
+        self, name: str, fn: Callable[[], Coroutine[Any, Any, T]], *, returns: Any = None, retry: Retry = Retry()
+    ) -> Step[T]: ...
+
+    @overload
+    def run(self, name: str, fn: Callable[[], T], *, returns: Any = None, retry: Retry = Retry()) -> Step[T]: ...
+
     @abstractmethod
     def run(
-        self, name: str, fn: Callable[[], Awaitable[T] | T], *, returns: Any = None, retry: Retry = Retry()
-    ) -> Step[T]:
+        self, name: str, fn: Callable[[], Awaitable[Any] | Any], *, returns: Any = None, retry: Retry = Retry()
+    ) -> Step[Any]:
         """Run a function that may do anything, with the handlers; what it returns is durable before the next line.
 
         It may run again after a crash. What it returns is kept as JSON; a value that is more than plain JSON needs its
