@@ -166,8 +166,8 @@ class Around:
     """What is around the agency's code: how often steps were run, and code that is not as it should be.
 
     `broken` are names of instances whose code raises, `heavy` of those that send more than the cluster takes, `astray`
-    of those whose code decides otherwise than it has; `mended` stay right from then on. `stepped` is told of each run of
-    a step: its instance and name.
+    of those whose code decides otherwise than it has; `mended` stay right from then on. `stepped` is told of each step
+    that is run: its instance and name.
     """
 
     def __init__(self) -> None:
