@@ -18,7 +18,7 @@ check-unit: .venv/ready
 	$(BIN)/pytest -q -m "not (kafka or postgres or slow)" tests/unit
 
 check-rest: .venv/ready
-	$(BIN)/pytest -q -m "not (kafka or postgres or slow)" $(wildcard tests/contract tests/architecture tests/schemas tests/processing tests/workflow)
+	$(BIN)/pytest -q -m "not (kafka or postgres or slow)" $(wildcard tests/contract tests/architecture tests/schemas tests/processing tests/workflow tests/hosting)
 
 static: .venv/ready
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && PYTHONPATH=. $(BIN)/lint-imports

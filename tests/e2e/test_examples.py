@@ -131,7 +131,7 @@ def test_a_workflow_follows_each_vehicle_to_its_end(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.promise("S3-54", "S3-13")
+@pytest.mark.promise("S3-54")
 @pytest.mark.parametrize(("answer", "outcome"), [(CustomerAnswered(agrees=False), "declined"), (None, "to be rung up")])
 def test_no_visit_is_booked_unless_the_customer_agrees(answer: CustomerAnswered | None, outcome: str) -> None:
     rehearsal = Rehearsal(maintenance)

@@ -66,7 +66,7 @@ def answers(port: str) -> bool:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
-@pytest.mark.promise("S3-09", "S3-46")
+@pytest.mark.promise("S3-09")
 def test_a_workflow_of_the_readme_is_run_and_looked_at(project: Path, environment: dict[str, str]) -> None:
     section = SECTION.search((ROOT / "README.md").read_text("utf-8"))
     assert section

@@ -12,10 +12,11 @@ from antiphon.broker import Partition, ReaderOptions
 from antiphon.instances import RUN
 from tests.integration.agency import Agency, Begun, agency
 from tests.integration.cluster import PARTITIONS, RunningService
-from tests.integration.journeys import Confirmed, Travel
+from tests.integration.journeys import Confirmed, Did, Travel
 from tests.waiting import until
 
 BEFORE_THE_SIGNAL = 6  # turns: reserved, fare, tax, added, slept, and the first one
+MANY, KILLS = 60, 8  # every process in turn, twice
 EFFECTS = ["charged 1000", "charged 7", "quoted fare", "quoted tax", "quoted weather", "refunded", "released 7"]
 
 
@@ -99,7 +100,7 @@ def _turns(value: bytes) -> int:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.promise("S1-42", "S3-61")
+@pytest.mark.promise("S1-42", "S3-11")
 @pytest.mark.parametrize("first", ["before", pytest.param("after", marks=pytest.mark.long)])
 def test_a_workflow_killed_at_every_turn_ends_alike_and_no_command_takes_effect_twice(
     kafka: str, tmp_path: Path, first: str
@@ -115,6 +116,7 @@ def test_a_workflow_killed_at_every_turn_ends_alike_and_no_command_takes_effect_
         assert end.failure is not None
         assert end.failure.message == "Ada 0 False: all trains stand still"
         expect_effects_once(found)
+        assert {end.correlation_id for (end,) in found.auditor.settled.values()} == {instance.key}
         histories = turns_of_histories(found)
         assert len(histories) == 2, "the journey and its insurance"
         wanted = {id_: {"end", *map(str, range(1, turns))} for id_, turns in histories.items()}
@@ -132,3 +134,29 @@ def expect_effects_once(found: Agency) -> None:
     ends = {end.command_type.rpartition(".")[2]: end for (end,) in found.auditor.settled.values()}
     assert ends["Refund"].finished_at <= ends["Release"].started_at
     assert ends["Depart"].status == "failed"
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.promise("S1-42", "S3-61")
+def test_many_workflows_whose_replicas_are_killed_in_turn_end_alike_and_once(kafka: str, tmp_path: Path) -> None:
+    with agency(kafka, tmp_path) as found:
+        replicas = [found.start("journeys", f"journeys-{number}") for number in range(2)]
+        replicas += [found.start("desk"), found.start("bank")]
+        instances = found.begin(*(Travel(journey=f"to place {number}") for number in range(MANY)))
+        found.tell(instances, Confirmed(by="Ada"))
+        every = MANY * (len(EFFECTS) + 1)
+        for kill in range(KILLS):
+            progress = kill * every // (2 * KILLS)
+            found.auditor.until(
+                lambda progress=progress: len(found.auditor.events[Did]) > progress, "some have gone on"
+            )  # type: ignore[misc]
+            replicas[kill % len(replicas)].kill()
+            replicas[kill % len(replicas)].start()
+        ends = found.until_ended(instances, 120)
+        told = {end.failure.message for end in ends if end.failure is not None}
+        assert told == {"Ada 0 False: all trains stand still"}
+        found.auditor.read_to_ends()
+        assert Counter(found.did()) == Counter([*EFFECTS, "reserved"] * MANY)
+        assert all(len(each) == 1 for each in found.auditor.settled.values())
+        assert len(turns_of_histories(found)) == 2 * MANY
+        found.expect_nothing_left()

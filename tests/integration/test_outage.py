@@ -34,7 +34,6 @@ def answers_after_an_outage(agency: Agency, directory: Path, later: str) -> list
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.promise("S3-42")
 def test_answers_that_came_in_an_outage_win_over_their_timeouts(kafka: str, tmp_path: Path) -> None:
     with agency(kafka, tmp_path) as found:
         assert answers_after_an_outage(found, tmp_path, "journeys") == ['{"text":"costs 4"}'] * INSTANCES

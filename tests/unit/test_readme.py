@@ -185,7 +185,7 @@ def test_a_mail_of_the_readme_is_delivered_once_and_reminded_of_after_two_days(f
     worker.close(1)
 
 
-@pytest.mark.promise("S1-42", "S3-46")
+@pytest.mark.promise("S1-42")
 def test_the_workflow_of_the_readme_decides_and_survives_its_replica(fleet: Fleet) -> None:
     maintenance = importlib.import_module("fleet.maintenance.app")
     world = World(fleet.analysis, fleet.scheduling, maintenance.app)

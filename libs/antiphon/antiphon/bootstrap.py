@@ -8,9 +8,12 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from antiphon.app import App
+from antiphon.blob import Blobs
 from antiphon.broker import Admin, Broker
 from antiphon.brokers.profiles import PROFILES
 from antiphon.catalogue import Catalogue, Installation
@@ -90,6 +93,24 @@ def llm(settings: Settings, token: Callable[[], Awaitable[str]] | None = None) -
         connections=settings.llm_connections,
     )
     return OpenAiLlm(options)
+
+
+def blobs(settings: Settings) -> Blobs:
+    """The store for large values that the settings name (ConfigurationError if they name none)."""
+    parts = urlsplit(settings.blobs)
+    if parts.scheme == "file":
+        from antiphon.blobs.file import FileBlobs
+
+        return FileBlobs(Path(unquote(parts.path)), SystemClock())
+    if parts.scheme != "s3":
+        raise ConfigurationError(["no store for large values is set: say where they lie by ANTIPHON_BLOBS"])
+    from antiphon.blobs.s3 import Bucket, S3Blobs
+
+    query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+    secret = settings.blobs_secret.get_secret_value() if settings.blobs_secret else None
+    prefix = unquote(parts.path).strip("/")
+    bucket = Bucket(parts.netloc, prefix, query.get("endpoint"), key=settings.blobs_key, secret=secret)
+    return S3Blobs(replace(bucket, region=query.get("region", bucket.region)), SystemClock())
 
 
 def until_signalled() -> threading.Event:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
@@ -39,6 +39,16 @@ def _url_sources(text: str) -> str:
             ip_network(entry)
         elif not (entry.isascii() and re.fullmatch(r"https?://[^/?#@\\]+(/[^?#\\]*)?", entry) and _has_port(entry)):
             raise ValueError(f"{entry!r} must be as in https://data.example.org/public or 10.1.0.0/16")
+    return text
+
+
+def _blob_store(text: str) -> str:
+    """The URL as it is, if it names a folder or a bucket."""
+    parts = urlsplit(text)
+    folder = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/") and not parts.query
+    bucket = parts.scheme == "s3" and bool(parts.netloc) and set(parse_qs(parts.query)) <= {"endpoint", "region"}
+    if text and not (folder or bucket):
+        raise ValueError("it must be as in file:///srv/blobs or s3://bucket/prefix?endpoint=https://s3.example.org")
     return text
 
 
@@ -77,6 +87,11 @@ class Settings(BaseSettings):
     url_sources: Annotated[str, AfterValidator(_url_sources)] = Field(
         "", description="URL prefixes that services may read, and private networks that these may lie in, by commas"
     )
+    blobs: Annotated[str, AfterValidator(_blob_store)] = Field(
+        "", description="where large values lie: file:///folder, or s3://bucket/prefix?endpoint=…&region=…"
+    )
+    blobs_key: str | None = Field(None, description="the bucket's access key; without it, the machine's own role")
+    blobs_secret: SecretStr | None = Field(None, repr=False, description="the secret of that key")
     handlers: int = Field(1000, ge=1, description="asynchronous handlers of one worker that may wait at once")
     handler_threads: int = Field(32, ge=1, description="threads of one worker for synchronous handlers")
     calculators: int = Field(

@@ -14,12 +14,11 @@ from typing import Any
 
 from dbos import DBOS, DBOSClient, SetWorkflowID
 
-from tests.bench.peers.driving import crash, drive, park, resume, stand
+from tests.bench.peers.driving import crash, drive, park, resume, stand, until_it_waits, waiting
 from tests.bench.peers.plan import COMMAND, Plan
 
 QUEUE = "desk"
 LOOKS = 0.01  # seconds between two looks into the queue
-parked_numbers: set[int] = set()
 
 
 @DBOS.step()
@@ -55,7 +54,7 @@ async def remote(steps: int, patience: float) -> list[float]:
 async def parked(number: int, steps: int) -> int:
     for _ in range(steps):
         await look(COMMAND)
-    parked_numbers.add(number)
+    waiting.add(number)
     await DBOS.recv_async(timeout_seconds=3600)
     return number
 
@@ -85,8 +84,7 @@ class Dbos:
         """One that waits for a message."""
         with SetWorkflowID(str(number)):
             await DBOS.start_workflow_async(parked, number, steps)
-        while number not in parked_numbers:
-            await asyncio.sleep(0.05)
+        await until_it_waits(number)
 
     async def resume(self, number: int) -> None:
         """Send the message, from outside."""

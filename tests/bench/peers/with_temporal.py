@@ -17,7 +17,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 with workflow.unsafe.imports_passed_through():
-    from tests.bench.peers.driving import crash, drive, park, resume, stand
+    from tests.bench.peers.driving import crash, drive, park, resume, stand, until_it_waits, waiting
     from tests.bench.peers.plan import COMMAND, Plan
 
 PATIENCE = timedelta(seconds=10)  # what the server loses under load is tried again after this
@@ -51,22 +51,18 @@ class Steps:
 @workflow.defn
 class Parked:
     def __init__(self) -> None:
-        self._told = self._waits = False
+        self._told = False
 
     @workflow.run
-    async def run(self, steps: int) -> int:
+    async def run(self, number: int, steps: int) -> int:
         await _marked("local", steps)
-        self._waits = True
+        waiting.add(number)
         await workflow.wait_condition(lambda: self._told)
         return steps
 
     @workflow.signal
     def go_on(self) -> None:
         self._told = True
-
-    @workflow.query
-    def waits(self) -> bool:
-        return self._waits
 
 
 class Temporal:
@@ -90,9 +86,10 @@ class Temporal:
     async def park(self, number: int, steps: int) -> None:
         """One that waits for a signal."""
         async with self._turn:
-            handle = await self._client.start_workflow(Parked.run, steps, id=f"parked-{number}", task_queue=WORKFLOWS)
-            while not await handle.query(Parked.waits):
-                await asyncio.sleep(0.2)
+            await self._client.start_workflow(
+                Parked.run, args=[number, steps], id=f"parked-{number}", task_queue=WORKFLOWS
+            )
+        await until_it_waits(number)
 
     async def resume(self, number: int) -> None:
         """Signal it."""

@@ -40,7 +40,7 @@ class S3Blobs(Blobs):
     """An object per blob, named by its reference."""
 
     def __init__(self, bucket: Bucket, clock: Clock) -> None:
-        self._bucket, self._clock, self.store = bucket, clock, _store(bucket)
+        self.bucket, self._clock, self.store = bucket, clock, _store(bucket)
 
     def put(self, value: bytes) -> str:
         reference = reference_of(value, self._clock.now())
@@ -54,7 +54,7 @@ class S3Blobs(Blobs):
         try:
             found = obstore.get(self.store, checked(reference)).bytes().to_bytes()
         except FileNotFoundError:
-            raise BlobMissing(f"there is no blob {reference} in bucket {self._bucket.name}") from None
+            raise BlobMissing(f"there is no blob {reference} in bucket {self.bucket.name}") from None
         except (BaseError, OSError) as error:
             raise self._down("read", reference, error) from error
         return intact(reference, found)
@@ -79,7 +79,7 @@ class S3Blobs(Blobs):
 
     def _down(self, what: str, reference: str, error: Exception) -> BlobStoreDown:
         reason = str(error).partition("\n")[0][:300]
-        return BlobStoreDown(f"blob {reference} cannot be {what} in bucket {self._bucket.name}: {reason}")
+        return BlobStoreDown(f"blob {reference} cannot be {what} in bucket {self.bucket.name}: {reason}")
 
 
 def _store(bucket: Bucket) -> S3Store:

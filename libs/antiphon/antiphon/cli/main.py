@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from antiphon import __version__, bootstrap
 from antiphon.catalogue import Catalogue
-from antiphon.cli import asyncapi, commands, config, control, dead_letters, pipeline, schemas, topics, workflows
+from antiphon.cli import asyncapi, blobs, commands, config, control, dead_letters, pipeline, schemas, topics, workflows
 from antiphon.cli.cancelling import cancel
 from antiphon.cli.console import WRONG_INPUT, clearly, err, exit_codes, fail, read_argument, show_value, waiting
 from antiphon.cli.discovery import chosen_packages, find_apps, load_app
@@ -41,6 +41,7 @@ cli.add_typer(asyncapi.cli, name="asyncapi")
 cli.add_typer(config.cli, name="config")
 cli.add_typer(control.cli, name="control")
 cli.add_typer(pipeline.cli, name="pipeline")
+cli.add_typer(blobs.cli, name="blobs")
 
 
 def _show_version(wanted: bool) -> None:

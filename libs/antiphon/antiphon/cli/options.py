@@ -19,7 +19,7 @@ Apps = Annotated[list[str] | None, typer.Option("--app", help="package to look f
 AsJson = Annotated[bool, typer.Option("--json", help="for programs")]
 
 
-def _duration(text: str) -> str:
+def duration(text: str) -> str:
     try:
         seconds(text)
     except ValueError as error:
@@ -28,7 +28,7 @@ def _duration(text: str) -> str:
 
 
 Wait = Annotated[
-    str | None, typer.Option(parser=_duration, metavar="DURATION", help="wait for its end, at most so long: 30s")
+    str | None, typer.Option(parser=duration, metavar="DURATION", help="wait for its end, at most so long: 30s")
 ]
 
 
@@ -37,7 +37,7 @@ NotBefore = Annotated[
     typer.Option(metavar="TIME", help="when it may start, such as 2026-11-21T09:30:00Z or 2026-11-21T10:30+01:00"),
 ]
 Later = Annotated[
-    str | None, typer.Option("--in", parser=_duration, metavar="DURATION", help="how long from now it may start: 10m")
+    str | None, typer.Option("--in", parser=duration, metavar="DURATION", help="how long from now it may start: 10m")
 ]
 
 

@@ -224,15 +224,18 @@ class Admission:
     def _in_turn(self, delivery: Delivery) -> bool:
         """Of an `ordered` class also what cannot be handled has its turn: it parks its key, behind what came before. So
         has what another one with its id is under way for: it may turn out to be a duplicate."""
-        id_ = delivery.ledger_id
-        if id_ is None or delivery.generation or not self._desk.keeps_state:
+        if delivery.ledger_id is None or delivery.generation or not self._desk.keeps_state:
             return False
-        return delivery.route.message.ordered or id_ in delivery.slice.deliveries
+        return delivery.route.message.ordered or self._is_copy(delivery)
+
+    def _is_copy(self, delivery: Delivery) -> bool:
+        """Whether another one with its id is under way, so that it ends or waits only when its turn comes."""
+        return self._desk.keeps_state and delivery.ledger_id in delivery.slice.deliveries
 
     def _in_time(self, delivery: Delivery, now: float, since: float) -> Delivery | None:
         """It, unless it is not to be started yet, or not at all, or has to queue in the state."""
         slice_, envelope = delivery.slice, delivery.envelope
-        may_end = delivery.refusal is None and delivery.ledger_id not in slice_.deliveries  # else: when its turn comes
+        may_end = delivery.refusal is None and not self._is_copy(delivery)
         if slice_.cancelled and may_end and not delivery.generation:
             why = slice_.cancelled.get(envelope.id)
             if why is not None and delivery.route.is_command:
