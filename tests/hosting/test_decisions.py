@@ -8,6 +8,7 @@ from antiphon.instances import PENDING_INPUT, ApprovalDecided, ResumeRequested
 from antiphon.lifecycle import DeadLetter
 from antiphon.processing.ledger import entry
 from antiphon.workflow import pending, turns
+from antiphon.workflow.host import WorkflowHost
 from tests.hosting.test_parked import order, parked
 from tests.hosting.test_time import told
 from tests.hosting.trade import Book, Booked, Permit, Trade, TradeWorld
@@ -73,7 +74,9 @@ def test_a_decision_that_has_waited_and_cannot_be_read_leaves_the_question_open(
     run = slice_.instances[entry(id_)]
     pending.put(run, turns.signal(0.0, "antiphon.Unheard", b""), world.clock.now() + 5)
     world.host._settlement.batch.touch(slice_, world.clock.now())
-    world.host._host._feeding.arm(run)
+    host = world.host._host
+    assert isinstance(host, WorkflowHost)
+    host._feeding.arm(run)
     decide(world, id_, proposal='{"trip": 5}')
     world.turn(20)
     assert len(waiting(world)) == 2

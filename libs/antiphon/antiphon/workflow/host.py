@@ -285,9 +285,11 @@ class WorkflowHost(Host):
 
     def due(self, slice_: Slice, id_: bytes, now: float) -> None:
         run = slice_.instances.get(id_)
-        if run is None or run.parked:
+        if run is None:
             return
-        run.alarm = inf
+        run.alarm = inf  # of a parked run, too: when it goes on, its times are looked at anew
+        if run.parked:
+            return
         if run.pending:
             self._feeding.drain(run, now)
         elif run.due is not None and run.due.at <= now:
