@@ -148,3 +148,23 @@ def test_a_reset_keeps_the_signals_of_the_turns_that_it_takes_back() -> None:
     world.clock.advance(11)
     world.until(lambda: bool(world.answers()), "an answer, and no timeout")
     assert world.answers() == [Booked(seat=3, paid=0)]
+
+
+def test_times_that_came_while_an_instance_was_parked_are_told_when_it_goes_on() -> None:
+    trade = Trade()
+    world = TradeWorld(trade)
+    id_ = world.ask(Confirm(trip="to the sea"))
+    world.turn(20)
+    trade.deciding = "other"
+    world.workers.pop().close(1.0)
+    world.worker(trade.trips)
+    world.send(told(world, id_, Confirmed(by="Ada")))
+    world.until(lambda: parked(world), "it is parked")
+    trade.deciding = "first"
+    for _ in range(60):  # in steps that no session is lost by
+        world.clock.advance(0.2)
+        world.turn(2)
+    assert parked(world)
+    order(world, id_, ResumeRequested)
+    world.until(lambda: bool(world.answers()), "an answer", 500)
+    assert world.answers() == [Booked(seat=3, paid=0)]

@@ -63,6 +63,10 @@ class Announce(Command, service="seats"):
     by: str
 
 
+class Permit(Command[Booked], service="trips"):
+    trip: str
+
+
 class Repeat(Command, service="trips"):
     left: int
 
@@ -112,6 +116,8 @@ class Trade:
 
         @self.trips.workflow(timeout="1h")
         async def confirm(command: Confirm, ctx: WorkflowContext) -> Booked:
+            if self.deciding == "other":
+                ctx.send(Release(seat=99))
             await ctx.sleep("10s")
             confirmed = await ctx.signal(Confirmed, timeout="30s")
             return Booked(seat=len(confirmed.by), paid=0)
@@ -124,6 +130,14 @@ class Trade:
         async def listen(command: Listen, ctx: WorkflowContext) -> Booked:
             ctx.send(Announce(by=command.trip))
             return Booked(seat=len((await ctx.signal(Heard)).by), paid=0)
+
+        @self.trips.workflow()
+        async def permit(command: Permit, ctx: WorkflowContext) -> Booked:
+            if self.deciding == "other":
+                ctx.send(Release(seat=99))
+            proposal = Charge(trip=command.trip, amount=100)
+            decided = await ctx.approval("May it be charged?", role="boss", proposal=proposal)
+            return Booked(seat=len(decided.by), paid=decided.proposal.amount if decided.proposal else 0)
 
         @self.trips.workflow()
         async def repeat(command: Repeat, ctx: WorkflowContext) -> None:

@@ -184,8 +184,15 @@ class Feeding:
         elif at in self._parts.suspicion.condemned:
             self.park(run, one.told, OutputRefused("the cluster refused what this input led to"), now)
         else:
-            self._try(run, one.told._replace(at=max(now, one.told.at)), now)
+            self._give_now(run, one.told._replace(at=max(now, one.told.at)), now)
         self._giving = None
+
+    def _give_now(self, run: Run, told: Input, now: float) -> None:
+        try:
+            self._try(run, told, now)
+        except MessageError as error:  # a person's decision; whoever decided cannot be told any more
+            log.warning("a decision for workflow %s is dropped, and its question stays open: %s", run.id, error)
+            self._telling.count("workflow_inputs_late", "order")
 
     # -- times -----------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from antiphon.errors import (
     MessageError,
     Permanent,
     UndecodableMessage,
+    WorkflowError,
 )
 from antiphon.executor import Work
 from antiphon.handler import Workflow
@@ -44,7 +45,7 @@ from antiphon.workflow.ends import Ends, read_joined, write_joined
 from antiphon.workflow.feeding import Feeding, FeedingParts
 from antiphon.workflow.hearers import Hearers
 from antiphon.workflow.local_steps import LocalSteps
-from antiphon.workflow.orders import Orders, order_of
+from antiphon.workflow.orders import NotPossible, Orders, order_of
 from antiphon.workflow.outstanding import outstanding
 from antiphon.workflow.requests import Requests
 from antiphon.workflow.residents import Definitions, Residents
@@ -211,11 +212,18 @@ class WorkflowHost(Host):
             self._steps.ask(run, self._orders.reset(run, order, now).steps)
             self._feeding.drain(run, now)
         elif isinstance(order, ApprovalDecided):
-            told = self._orders.decided(run, order, now)
+            told = self._decided(run, order, now)
             if told is None:
                 self._telling.count("workflow_inputs_late", "order")
             else:
                 self._feeding.feed(run, told, now)
+
+    def _decided(self, run: Run, order: ApprovalDecided, now: float) -> Input | None:
+        try:
+            return self._orders.decided(run, order, now)
+        except WorkflowError as error:
+            self._feeding.park(run, None, error, now)
+            raise NotPossible(f"workflow {run.id} is parked now; decide again when it goes on: {error}") from error
 
     def join(self, slice_: Slice, envelope: Envelope, id_: bytes) -> None:
         run = slice_.instances[id_]
@@ -277,9 +285,11 @@ class WorkflowHost(Host):
 
     def due(self, slice_: Slice, id_: bytes, now: float) -> None:
         run = slice_.instances.get(id_)
-        if run is None or run.parked:
+        if run is None:
             return
-        run.alarm = inf
+        run.alarm = inf  # of a parked run, too: when it goes on, its times are looked at anew
+        if run.parked:
+            return
         if run.pending:
             self._feeding.drain(run, now)
         elif run.due is not None and run.due.at <= now:

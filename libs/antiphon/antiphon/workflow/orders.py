@@ -48,9 +48,15 @@ class Orders:
             run.slice.keep(PARKED_INSTANCE + run.id.encode(), None)
 
     def decided(self, run: Run, order: ApprovalDecided, now: float) -> Input | None:
-        """What a person has decided, as an input; None if nobody waits for it any more (NotPossible: not theirs)."""
-        if order.run != run.number or not run.turns or run.parked:
+        """What a person has decided, as an input; None if nobody waits for it any more.
+
+        NotPossible: it is not theirs to decide, or nobody can tell, since the run is parked. WorkflowError: it cannot
+        be rebuilt.
+        """
+        if order.run != run.number or not run.turns:
             return None
+        if run.parked:
+            raise NotPossible(f"workflow {run.id} is parked; decide again when it goes on")
         asked = self._residents.of(run).waiting.get(order.number)
         if not isinstance(asked, AskPerson):
             return None

@@ -89,6 +89,12 @@ class Declined(Event, family="words", key="word"):
     word: str
 
 
+class Spoken(Event, family="hearsay"):
+    """Nobody sends it to an instance; those that share its correlation id hear it."""
+
+    word: str
+
+
 SIGNALS: dict[str, type[Agreed] | type[Declined]] = {"agreed": Agreed, "declined": Declined}
 
 
@@ -127,8 +133,15 @@ class Persist(Command[Report], service="agency", key="name"):
     plan: str
 
 
-Trip = Journey | Errand | Hurry | Persist
-TRIPS: tuple[type[Command[Any]], ...] = (Journey, Errand, Hurry, Persist)
+class Hark(Command[Report], service="agency"):
+    """One that hears what is said by its correlation id, which is its name."""
+
+    name: str
+    plan: str
+
+
+Trip = Journey | Errand | Hurry | Persist | Hark
+TRIPS: tuple[type[Command[Any]], ...] = (Journey, Errand, Hurry, Persist, Hark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +179,8 @@ class Around:
     """What is around the agency's code: how often steps were run, and code that is not as it should be.
 
     `broken` are names of instances whose code raises, `heavy` of those that send more than the cluster takes, `astray`
-    of those whose code decides otherwise than it has; `mended` stay right from then on. `stepped` is told of each run
-    of a step: its instance and name.
+    of those whose code decides otherwise than it has; `mended` stay right from then on. `stepped` is told of each step
+    that is run: its instance and name.
     """
 
     def __init__(self) -> None:
@@ -289,6 +302,8 @@ class Traveller:
                     ctx.send(Note(journey=self._trip, name=f"{name} astray"))
                 await ctx.run(name, lambda: around.deploy(ctx.id, name, self._trip))
                 await ctx.sleep(lasting(node.seconds))
+            case "heard":
+                return (await ctx.signal(Spoken, timeout=lasting(node.seconds))).word
             case "perhaps":
                 return (await ctx.signal(Declined, timeout=lasting(node.seconds))).word
             case _:
@@ -345,6 +360,10 @@ def agency(around: Around) -> App:
 
     @app.workflow(retry=Retry("300ms"))
     async def persist(command: Persist, ctx: WorkflowContext) -> Report:
+        return await _once(command, ctx, around)
+
+    @app.workflow(signals=[Spoken])
+    async def hark(command: Hark, ctx: WorkflowContext) -> Report:
         return await _once(command, ctx, around)
 
     return app

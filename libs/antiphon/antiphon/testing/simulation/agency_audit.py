@@ -15,7 +15,7 @@ from antiphon.testing.simulation.agency import TRIPS, Hurry, Journey, Note, Subs
 from antiphon.testing.simulation.agency_load import Booked
 from antiphon.testing.simulation.agency_plans import accepts, answered, failures
 from antiphon.testing.simulation.histories import RunHistory, finished
-from antiphon.testing.simulation.history_audit import audit_order, audit_timers
+from antiphon.testing.simulation.history_audit import audit_order, audit_signals, audit_timers
 from antiphon.testing.simulation.program import Evidence, Violation
 from antiphon.workflow.history import read
 from antiphon.workflow.instance import Identity, Instance
@@ -55,6 +55,7 @@ class AgencyAudit:
         found = [each for id_, trip in self._trips.items() for each in self._audit_end(id_, trip)]
         found += [each for run in self._runs for each in self._audit_run(run)]
         found += audit_order(self._evidence, "agency", self._runs)
+        found += audit_signals(self._runs)
         found += audit_timers(self._evidence, "agency", self._runs)
         return (
             found

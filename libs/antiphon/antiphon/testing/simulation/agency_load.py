@@ -16,7 +16,18 @@ from antiphon.instances import INSTANCE, ResetRequested, TerminateRequested
 from antiphon.lifecycle import CancelRequested
 from antiphon.messages import Command, Event
 from antiphon.processing.cancels import cancel_record
-from antiphon.testing.simulation.agency import DECIDES, SIGNALS, Errand, Hurry, Journey, Node, Persist, plan_text
+from antiphon.testing.simulation.agency import (
+    DECIDES,
+    SIGNALS,
+    Errand,
+    Hark,
+    Hurry,
+    Journey,
+    Node,
+    Persist,
+    Spoken,
+    plan_text,
+)
 from antiphon.testing.simulation.agency_plans import Planner, nodes
 from antiphon.testing.simulation.program import Arrival
 from antiphon.topics import partition_of
@@ -46,9 +57,9 @@ def book(random: Random, window: float) -> list[Booked]:
     """The trips of a seed."""
     planner, found = Planner(random), []
     for number in range(random.randint(2, MOST)):
-        name, kind = f"trip{number}", random.choice((Journey, Journey, Journey, Errand, Hurry, Persist))
+        name, kind = f"trip{number}", random.choice((Journey, Journey, Journey, Errand, Hurry, Persist, Hark))
         spoiled = random.choice(("broken", "heavy", "astray")) if kind is Journey and random.random() < 0.35 else ""
-        trees = planner.rounds(signals=True, spoiled=spoiled) if kind is Journey else planner.one()
+        trees = planner.rounds(signals=True, spoiled=spoiled) if kind is Journey else planner.one(hears=kind is Hark)
         message = kind(name=name, plan=plan_text(trees))
         at = random.uniform(0, window * 0.8)
         found.append(Booked(name, derived_id("trips", name), tuple(trees), message, spoiled, at))
@@ -66,7 +77,7 @@ class AgencyLoad:
     def arrivals(self, begin: float) -> Sequence[Arrival]:
         """All of it, in the order of its time; `begin` is in seconds since 1970."""
         found = [arrival for trip in self._trips for arrival in self._of_trip(trip, begin)]
-        for trip in self._trips:
+        for trip in (trip for trip in self._trips if not trip.spoiled):  # those are ordered about when they are mended
             for at, order in self._orders(trip, begin):
                 self.ordered[trip.id] = order
                 record = self.for_instance(trip.id, trip.name, order, derived_id(trip.id, "ordered"), begin + at)
@@ -90,6 +101,9 @@ class AgencyLoad:
             yield Arrival(at, record)
             if random.random() < 0.3:
                 yield Arrival(at + random.uniform(0, 3), record)
+        if isinstance(trip.message, Hark):
+            at = trip.at + random.choice((0.1, 1.0, 3.0)) * random.random()
+            yield Arrival(at, self._spoken(trip, begin + at))
         if random.random() < 0.12:
             at = max(0.0, trip.at + random.choice((-0.5, 0.05, 0.5, 2.0, 6.0)))
             yield Arrival(at, self._cancel(trip, begin + at))
@@ -125,6 +139,12 @@ class AgencyLoad:
         stated.append((INSTANCE, instance.encode()))
         partition = partition_of(key.encode(), self._partitions)
         return Outgoing(self._names.commands("agency"), partition, key.encode(), self._codec.encode(event), stated)
+
+    def _spoken(self, trip: Booked, when: float) -> Outgoing:
+        event, key = Spoken(word=f"{trip.name} heard"), trip.name.encode()
+        stated = headers("client/simulated", Spoken.type_name(), derived_id(trip.id, "heard"), when, Origin(trip.name))
+        partition = partition_of(key, self._partitions)
+        return Outgoing(self._names.events("hearsay"), partition, key, self._codec.encode(event), stated)
 
     def _cancel(self, trip: Booked, when: float) -> Outgoing:
         asked = CancelRequested(command_id=trip.id, service="agency", requested_at=datetime.fromtimestamp(when, UTC))

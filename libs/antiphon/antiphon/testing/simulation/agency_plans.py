@@ -28,6 +28,7 @@ LEAVES = (
     "agreed",
     "declined",
     "perhaps",
+    "heard",
 )
 INNER = ("seq", "seq", "gather", "gather", "within", "race", "limit", "try", "shield", "each")
 SIMPLE = ("call", "sleep", "patient")
@@ -38,6 +39,7 @@ FAILURES = {
     "hopeless": {"CommandFailed"},
     "failing step": {"StepFailed"},
     "perhaps": {"WorkflowTimeout"},
+    "heard": {"WorkflowTimeout"},
     "limit": {"WorkflowTimeout"},
     "within": {"WorkflowTimeout"},
 }
@@ -58,11 +60,14 @@ class Planner:
             before = Node(self._random.choice(("call", "sleep", "step", "agreed")), 0.3)
             trees[-1] = Node("seq", children=(Node("call", 0.1), before, Node(spoiled, 1.0), trees[-1]))
         trees = [*map(_nothing_to_undo, trees[:-1]), trees[-1]]  # what a run could not undo, it may not leave
-        return self._numbered(trees, set() if signals else set(SIGNALS) | {"perhaps"})
+        return self._numbered(trees, {"heard"} if signals else {*SIGNALS, "perhaps", "heard"})
 
-    def one(self, *, depth: int = 2) -> list[Node]:
-        """That of a trip which nobody tells anything."""
-        return self._numbered([self._tree(depth)], set(SIGNALS) | {"perhaps"})
+    def one(self, *, hears: bool) -> list[Node]:
+        """That of a trip which nobody tells anything, but that may hear something."""
+        tree = self._tree(2)
+        if hears:
+            tree = Node("seq", children=(Node("try", children=(Node("heard", 1.0), self._leaf())), tree))
+        return self._numbered([tree], {*SIGNALS, "perhaps"} | (set() if hears else {"heard"}))
 
     def _tree(self, depth: int) -> Node:
         random = self._random
@@ -89,7 +94,12 @@ class Planner:
     def _numbered(self, trees: list[Node], seen: set[str]) -> list[Node]:
         """Every node with a name of its own; of each kind that waits for a signal, one wait."""
         count = 0
-        signals = {"agreed": {"agreed"}, "declined": {"declined", "perhaps"}, "perhaps": {"declined", "perhaps"}}
+        signals = {
+            "agreed": {"agreed"},
+            "declined": {"declined", "perhaps"},
+            "perhaps": {"declined", "perhaps"},
+            "heard": {"heard"},
+        }
 
         def number(node: Node, inside: bool = False) -> Node:
             nonlocal count
@@ -160,8 +170,8 @@ def _leaf(node: Node, value: Any, name: str) -> bool:
             return False
         case "step" | "async step" | "record":
             return bool(value == name)
-        case "agreed" | "declined" | "perhaps":
-            kind = "agreed" if node.kind == "agreed" else "declined"
+        case "agreed" | "declined" | "perhaps" | "heard":
+            kind = "declined" if node.kind == "perhaps" else node.kind
             return bool(value == f"{name.split('.')[0]} {kind}")
     return value is None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
@@ -66,6 +66,20 @@ def _place(
         return None
     answer = answered.get((run.instance, run.number, told.number))
     return None if answer is None else answer.offset  # a step's, or that of the run before a reset
+
+
+def audit_signals(runs: Sequence[RunHistory]) -> list[Violation]:
+    """A signal counts once, however often it comes."""
+    return [
+        Violation(f"run {run.number} of {run.instance} was told {times} times of {name}", (run.instance,))
+        for run in runs
+        for (name, _), times in Counter(_signals(run)).items()
+        if times > 1
+    ]
+
+
+def _signals(run: RunHistory) -> list[tuple[str, bytes]]:
+    return [(told.name, told.payload) for told in _inputs(run) if told.kind is InputKind.SIGNAL]
 
 
 def audit_timers(evidence: Evidence, service: str, runs: Sequence[RunHistory]) -> list[Violation]:
