@@ -96,7 +96,7 @@ def test_the_command_line_finds_the_apps_that_the_readme_names(fleet: Fleet) -> 
     (settings,) = blocks("toml")
     (fleet.folder / "pyproject.toml").write_text(settings, "utf-8")
     assert sorted(app.service for app in find_apps([], fleet.folder)) == [
-        "analysis", "mails", "maintenance", "scheduling",
+        "analysis", "mails", "maintenance", "manuals", "scheduling",
     ]  # fmt: skip
 
 
