@@ -96,7 +96,7 @@ def test_the_command_line_finds_the_apps_that_the_readme_names(fleet: Fleet) -> 
     (settings,) = blocks("toml")
     (fleet.folder / "pyproject.toml").write_text(settings, "utf-8")
     assert sorted(app.service for app in find_apps([], fleet.folder)) == [
-        "analysis", "mails", "maintenance", "scheduling",
+        "analysis", "mails", "maintenance", "manuals", "scheduling",
     ]  # fmt: skip
 
 
@@ -206,6 +206,20 @@ def test_the_workflow_of_the_readme_decides_and_survives_its_replica(fleet: Flee
 
 def test_the_rehearsal_of_the_readme_passes(fleet: Fleet) -> None:
     importlib.import_module("fleet.test_maintenance").test_a_visit_is_booked_for_a_risky_vehicle()
+
+
+def test_a_value_of_the_readme_that_is_too_large_travels_by_reference(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTIPHON_BLOBS", f"file://{tmp_path}/blobs")
+    manuals = importlib.import_module("fleet.manuals.app")
+    world = World(manuals.app)
+    world.worker(manuals.app)
+    world.serve()
+    world.send(world.record(manuals.PrintManual(title="How to change a pump", pages=100_000)))
+    world.until(lambda: len(world.settled()) == 1, "it is printed")
+    printed = manuals.ManualPrinted.model_validate_json(world.settled()[0].result or "")
+    assert len(manuals.read_manual(printed.manual, manuals.store())) > 2_000_000
 
 
 def test_an_impossible_reading_is_given_up_at_once(fleet: Fleet) -> None:
