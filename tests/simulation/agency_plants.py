@@ -11,7 +11,8 @@ from antiphon.envelope import Envelope
 from antiphon.processing.batch import Batch
 from antiphon.processing.ledger import entry
 from antiphon.processing.slice import Phase, Slice
-from antiphon.testing.simulation.agency import Node, Note, Traveller
+from antiphon.testing.simulation.agency_messages import Node, Note
+from antiphon.testing.simulation.agency_traveller import Traveller
 from antiphon.workflow import pending
 from antiphon.workflow.alarms import Alarms
 from antiphon.workflow.ends import Ends

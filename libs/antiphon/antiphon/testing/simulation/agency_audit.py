@@ -11,8 +11,18 @@ from antiphon.envelope import Envelope
 from antiphon.errors import AntiphonError
 from antiphon.instances import HISTORY, JOINED, PARKED_INSTANCE, PENDING_INPUT
 from antiphon.lifecycle import CancelRequested, CommandSettled
-from antiphon.testing.simulation.agency import TRIPS, Hurry, Journey, Note, Substitute, Task, Trip, Undo, rounds_of
 from antiphon.testing.simulation.agency_load import Booked
+from antiphon.testing.simulation.agency_messages import (
+    TRIPS,
+    Hurry,
+    Journey,
+    Note,
+    Substitute,
+    Task,
+    Trip,
+    Undo,
+    rounds_of,
+)
 from antiphon.testing.simulation.agency_plans import accepts, answered, failures
 from antiphon.testing.simulation.histories import RunHistory, finished
 from antiphon.testing.simulation.history_audit import audit_order, audit_signals, audit_timers

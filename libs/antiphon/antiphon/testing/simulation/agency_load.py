@@ -16,7 +16,7 @@ from antiphon.instances import INSTANCE, ResetRequested, TerminateRequested
 from antiphon.lifecycle import CancelRequested
 from antiphon.messages import Command, Event
 from antiphon.processing.cancels import cancel_record
-from antiphon.testing.simulation.agency import (
+from antiphon.testing.simulation.agency_messages import (
     DECIDES,
     SIGNALS,
     Errand,

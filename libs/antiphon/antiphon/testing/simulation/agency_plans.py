@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from antiphon.testing.simulation.agency import DECIDES, SIGNALS, Node
+from antiphon.testing.simulation.agency_messages import DECIDES, SIGNALS, Node
 
 LEAVES = (
     *("call",) * 4,

@@ -16,9 +16,11 @@ from antiphon.envelope import derived_id
 from antiphon.instances import PARKED_INSTANCE, ApprovalDecided, ResetRequested, ResumeRequested, TerminateRequested
 from antiphon.messages import Event
 from antiphon.processing.worker import Worker
-from antiphon.testing.simulation.agency import DECIDES, Around, TaskDone, agency, bureau
+from antiphon.testing.simulation.agency import agency, bureau
 from antiphon.testing.simulation.agency_audit import AgencyAudit
 from antiphon.testing.simulation.agency_load import AgencyLoad, book
+from antiphon.testing.simulation.agency_messages import DECIDES, TaskDone
+from antiphon.testing.simulation.agency_traveller import Around
 from antiphon.testing.simulation.agency_watch import Watch
 from antiphon.testing.simulation.histories import open_questions
 from antiphon.testing.simulation.program import Arrival, Evidence, Program, Violation

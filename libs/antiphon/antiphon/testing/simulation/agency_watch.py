@@ -9,7 +9,7 @@ from antiphon.errors import AntiphonError
 from antiphon.instances import HISTORY
 from antiphon.processing.worker import Worker
 from antiphon.testing.portraits import portrait
-from antiphon.testing.simulation.agency import Around
+from antiphon.testing.simulation.agency_traveller import Around
 from antiphon.testing.simulation.histories import RunHistory, finished
 from antiphon.testing.simulation.program import Evidence, Violation
 from antiphon.workflow.history import DecisionKind, read
