@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from antiphon import Event
+from antiphon.envelope import rfc3339
 from antiphon.instances import PARKED_INSTANCE, ResetRequested, ResumeRequested, TerminateRequested
 from antiphon.lifecycle import Refused
 from tests.hosting.test_time import told
@@ -168,3 +170,19 @@ def test_times_that_came_while_an_instance_was_parked_are_told_when_it_goes_on()
     order(world, id_, ResumeRequested)
     world.until(lambda: bool(world.answers()), "an answer", 500)
     assert world.answers() == [Booked(seat=3, paid=0)]
+
+
+def test_an_order_that_came_twice_and_early_is_one_dead_letter() -> None:
+    world, id_ = TradeWorld(Trade()), str(uuid4())
+    begins = rfc3339(world.clock.now() + 2)
+    reset = ResetRequested.model_validate({"turn": 7, "requested_at": world.clock.now()})
+    early = told(world, id_, reset, ce_id=str(uuid4()))
+    world.send(world.record(Compute(amount=21), ce_id=id_, ce_notbefore=begins), early, early)
+    world.turn(20)
+    assert not world.read(world.names.dead_letters), "it waits for its instance"
+    for _ in range(15):
+        world.clock.advance(0.2)
+        world.turn(2)
+    world.until(lambda: bool(world.ends()), "an end")
+    [letter] = world.read(world.names.dead_letters)
+    assert b"it cannot be reset to 7" in (letter.value or b"")

@@ -1,4 +1,4 @@
-"""Ten bugs of a host of workflows; each takes away one thing that must stay true."""
+"""Twelve bugs of a host of workflows; each takes away one thing that must stay true."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from antiphon.envelope import Envelope
 from antiphon.processing.batch import Batch
+from antiphon.processing.ledger import entry
 from antiphon.processing.slice import Phase, Slice
 from antiphon.testing.simulation.agency import Node, Note, Traveller
 from antiphon.workflow import pending
@@ -126,6 +128,32 @@ def signals_lost_by_a_reset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("antiphon.workflow.orders._signals", lambda records: [])
 
 
+def alarm_kept_while_parked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time that came while an instance was parked is taken to come yet."""
+    due = WorkflowHost.due
+
+    def due_unless_parked(self: WorkflowHost, slice_: Slice, id_: bytes, now: float) -> None:
+        run = slice_.instances.get(id_)
+        if run is None or not run.parked:
+            due(self, slice_, id_, now)
+
+    monkeypatch.setattr(WorkflowHost, "due", due_unless_parked)
+
+
+def answers_of_a_former_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer counts for whichever run the instance is in."""
+    answered = WorkflowHost._answered
+
+    def answered_now(self: WorkflowHost, slice_: Slice, envelope: Envelope, refused: int, now: float) -> None:
+        id_, _, number = envelope.headers["ce_replytoken"].decode().split("/")
+        run = slice_.instances.get(entry(id_))
+        if run is not None:
+            envelope.headers["ce_replytoken"] = f"{id_}/{run.number}/{number}".encode()
+        answered(self, slice_, envelope, refused, now)
+
+    monkeypatch.setattr(WorkflowHost, "_answered", answered_now)
+
+
 def refused_timer_fired_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the cluster has refused is tried again and again where no record has brought it."""
 
@@ -146,5 +174,7 @@ AGENCY_PLANTS: tuple[Plant, ...] = (
     code_that_decides_by_chance,
     steps_not_run_again,
     signals_lost_by_a_reset,
+    alarm_kept_while_parked,
+    answers_of_a_former_run,
     refused_timer_fired_again,
 )

@@ -82,7 +82,7 @@ def test_a_seed_of_workflows_repeats_exactly_in_any_process() -> None:
 
 def test_plans_have_every_kind_of_step() -> None:
     planner = Planner(Random("plans"))
-    trees = [tree for _ in range(400) for tree in planner.rounds(signals=True)]
+    trees = [tree for _ in range(400) for tree in (*planner.rounds(signals=True), *planner.one(hears=True))]
     assert {node.kind for tree in trees for node in nodes(tree)} >= set(LEAVES)
 
 

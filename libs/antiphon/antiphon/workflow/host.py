@@ -139,6 +139,7 @@ class WorkflowHost(Host):
             try:
                 self.told(slice_, envelope, 0, now)
             except (MessageError, Permanent) as error:
+                slice_.ledger.add_dead(entry(envelope.id))
                 self._settlement.refuse(slice_, envelope, None, error, now)
 
     def is_for_instance(self, envelope: Envelope) -> bool:

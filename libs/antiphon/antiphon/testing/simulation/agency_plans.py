@@ -10,7 +10,7 @@ from antiphon.testing.simulation.agency import DECIDES, SIGNALS, Node
 
 LEAVES = (
     *("call",) * 4,
-    *("patient",) * 2,
+    *("patient",) * 4,
     *("sleep",) * 2,
     *("undo",) * 2,
     *("step",) * 2,
@@ -58,7 +58,9 @@ class Planner:
         trees = [self._tree(self._random.choice((1, 2, 2))) for _ in range(amount)]
         if spoiled:
             before = Node(self._random.choice(("call", "sleep", "step", "agreed")), 0.3)
-            trees[-1] = Node("seq", children=(Node("call", 0.1), before, Node(spoiled, 1.0), trees[-1]))
+            last = Node("seq", children=(Node("call", 0.1), before, Node(spoiled, 1.0)))
+            beside = Node("sleep", self._random.choice((0.5, 2.0)))  # its time may come while all of it is parked
+            trees[-1] = Node("seq", children=(Node("gather", children=(last, beside)), trees[-1]))
         trees = [*map(_nothing_to_undo, trees[:-1]), trees[-1]]  # what a run could not undo, it may not leave
         return self._numbered(trees, {"heard"} if signals else {*SIGNALS, "perhaps", "heard"})
 
