@@ -69,6 +69,7 @@ def test_every_way_to_fail_is_published_with_the_settlement() -> None:
         assert (told.retryable, told.failed_at) == (why.retryable, end.finished_at)
 
 
+@pytest.mark.promise("S3-51")
 def test_any_service_hears_of_a_failure_once_and_of_what_it_belongs_to() -> None:
     watching = Watching()
     world = watching.world

@@ -96,6 +96,7 @@ def test_a_pause_holds_for_a_worker_that_starts_later(world: World, calls: Calls
     assert calls.seen == ["a+1"]
 
 
+@pytest.mark.promise("S3-40")
 def test_replicas_pause_together_and_a_second_switch_changes_nothing(world: World, calls: Calls) -> None:
     world.worker(counting(calls))
     world.serve()

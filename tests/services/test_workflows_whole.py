@@ -140,7 +140,7 @@ def reaches(http: httpx.Client, id_: str, status: str, **more: object) -> dict[s
     return shown(http, id_)
 
 
-@pytest.mark.promise("S1-42", "S1-43", "S3-46")
+@pytest.mark.promise("S1-42", "S1-43", "S3-46", "S2-32")
 def test_a_workflow_is_followed_decided_and_signalled_to_its_end(
     http: httpx.Client, url: str, platform: Embedded
 ) -> None:

@@ -33,6 +33,7 @@ def test_what_is_written_is_read() -> None:
     assert found.content_type == b"avro/binary"
 
 
+@pytest.mark.promise("S2-10")
 def test_a_record_without_headers_has_an_id_of_its_place_a_time_and_a_correlation() -> None:
     bare = envelope()
     assert bare.id == envelope().id != envelope(offset=8).id
