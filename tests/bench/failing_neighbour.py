@@ -1,6 +1,6 @@
 """`python -m tests.bench.failing_neighbour`: what a handler that always fails costs other keys of the same service.
 
-One worker on the embedded broker. Three times in a row it is given healthy commands alone, and the same with a
+One worker on the embedded broker. Nine times in a row it is given healthy commands alone, and the same with a
 neighbour: one command in a hundred more, of a handler that always fails, each tried three times and then given up.
 Printed is how many healthy commands are settled in a second, and the ratio; 1 if it is below what is promised.
 """
@@ -31,7 +31,7 @@ from antiphon.topics import partition_of
 HEALTHY = 30_000
 KEYS = 1_000
 EVERY = 100  # healthy commands for each one that fails
-ROUNDS = 3
+ROUNDS = 9
 PROMISED = 0.9
 PATIENCE = 300.0  # seconds for one run
 

@@ -444,5 +444,16 @@ async def test_the_interface_describes_itself(http: httpx.AsyncClient) -> None:
         "/pipeline/start",
         "/pipeline/pause",
         "/pipeline/resume",
+        "/workflows",
+        "/workflows/signals",
+        "/workflows/{instance_id}",
+        "/workflows/{instance_id}/history",
+        "/workflows/{instance_id}/signals",
+        "/workflows/{instance_id}/cancel",
+        "/workflows/{instance_id}/resume",
+        "/workflows/{instance_id}/reset",
+        "/workflows/{instance_id}/terminate",
+        "/workflows/{instance_id}/approvals/{number}",
+        "/approvals",
     }
     assert set(paths["/commands/submit"]["post"]["responses"]) == {"202", "400", "409", "413", "422", "503"}

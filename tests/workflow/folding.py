@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from antiphon import App, CommandFailed, WorkflowContext
+from antiphon import App, CommandFailed, Context, WorkflowContext
 from antiphon.broker import Outgoing
 from antiphon.codecs.avro import AvroCodec
 from antiphon.envelope import Origin, derived_id, headers
@@ -38,12 +38,26 @@ def maintenance() -> App:
     return app
 
 
+def scheduling() -> App:
+    """So that the catalogue has the classes of these names that are meant, whatever else has been imported."""
+    app = App("scheduling")
+
+    @app.command()
+    def book(command: BookVisit, ctx: Context) -> VisitBooked:
+        return VisitBooked(centre="north")
+
+    @app.event()
+    def note(event: CustomerAgreed, ctx: Context) -> None: ...
+
+    return app
+
+
 class Folding:
     """A log, and a database that it is folded into."""
 
     def __init__(self, database: Path) -> None:
         self.app = maintenance()
-        self.world = World(self.app)
+        self.world = World(self.app, scheduling())
         self.store = SqlStore.open(f"sqlite:///{database}")
 
     def fold(self, *records: Outgoing, limit: int = 1000) -> None:
