@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from antiphon.control import ReplicaSeen
 from antiphon.instances import HISTORY
 from antiphon.lifecycle import Refused
 from tests.hosting.trade import Book, Booked, Compute, Repeat, Trade, TradeWorld
@@ -81,3 +82,10 @@ def test_a_workflow_that_continues_as_new_has_one_end() -> None:
     state = {record.key: record.value for record in world.read(world.names.state("trips"))}
     left = [key for key, value in state.items() if value is not None and key is not None]
     assert not [key for key in left if key.startswith((HISTORY, b"input/"))]
+
+
+def test_a_replica_of_workflows_says_which_commands_it_takes() -> None:
+    world = TradeWorld(Trade())
+    world.turn(400)
+    seen = [sign for sign in world.messages(world.names.activity, ReplicaSeen) if sign.service == "trips"]
+    assert {"book", "confirm", "repeat"} <= set(seen[-1].command_types)

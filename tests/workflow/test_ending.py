@@ -217,3 +217,16 @@ def test_a_workflow_that_is_to_end_begins_no_other_run(app: App, way: str) -> No
         with pytest.raises(WorkflowRaised, match="no reply"):
             rehearsal.run(VEHICLE)
     assert len(rehearsal.histories) == 1
+
+
+def test_what_an_error_was_told_to_hide_reaches_nobody(app: App) -> None:
+    @app.workflow()
+    async def flow(command: MaintainVehicle, ctx: WorkflowContext) -> MaintenanceDecided:
+        try:
+            raise KeyError("the password")
+        except KeyError:
+            raise Permanent("not allowed") from None
+
+    with pytest.raises(CommandFailed, match="not allowed") as found:
+        Rehearsal(app).run(VEHICLE)
+    assert found.value.causes == ()

@@ -44,7 +44,8 @@ LIVE = 16.0  # seconds since its last sign of life for which a replica counts as
 
 def targets(app: App) -> list[str]:
     """Everything of a service that can be switched."""
-    handlers = sorted({short_name(handler.name) for handler in (*app.commands, *app.events)})
+    own = [*app.commands, *app.newest_workflows, *(handler for handler in app.events if not handler.hosted)]
+    handlers = sorted({short_name(handler.name) for handler in own})
     families = sorted({family for handler in app.events for family in handler.families})
     return [
         app.service,

@@ -80,14 +80,14 @@ CODES: dict[type[BaseException], str] = {
 
 def _causes(error: BaseException) -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
-    cause = _cause(error)
+    cause = cause_of(error)
     while cause is not None and len(found) < 10:
         found.append({"error_class": _class_name(cause), "message": _told(cause)})
-        cause = _cause(cause)
+        cause = cause_of(cause)
     return found
 
 
-def _cause(error: BaseException) -> BaseException | None:
+def cause_of(error: BaseException) -> BaseException | None:
     """What a traceback would show before it: `raise … from None` hides what went before."""
     return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 

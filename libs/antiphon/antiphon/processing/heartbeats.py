@@ -39,7 +39,7 @@ class Heartbeats:
         self._app, self._identity, self._outbound, self._capacity = app, identity, outbound, capacity
         self._began = now
         self._next = now
-        self._types = sorted(command_name(handler.message) for handler in app.commands)
+        self._types = sorted(command_name(one.message) for one in (*app.commands, *app.newest_workflows))
         self._told: tuple[list[str], dict[str, str]] = ([], {})
         self._speed = Speed(now)
 

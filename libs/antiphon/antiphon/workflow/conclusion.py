@@ -18,6 +18,7 @@ from antiphon.errors import (
     WorkflowRaised,
 )
 from antiphon.messages import Event, Message, Reply
+from antiphon.processing.dead_letters import cause_of
 from antiphon.workflow.calling import call
 from antiphon.workflow.context import ContinueAsNew
 from antiphon.workflow.fibers import Fiber
@@ -119,10 +120,10 @@ def _by_design(instance: Instance, error: BaseException) -> bool:
 
 def _failure(error: BaseException) -> Failure:
     causes: list[tuple[str, str]] = []
-    cause = error.__cause__ or error.__context__
+    cause = cause_of(error)
     while cause is not None and len(causes) < 10:
         causes.append((type(cause).__name__, str(cause)))
-        cause = cause.__cause__ or cause.__context__
+        cause = cause_of(cause)
     retryable = getattr(error, "retryable", not isinstance(error, Permanent))
     code = "timeout" if isinstance(error, TimeoutError) else "failed"
     return Failure(code, str(error), type(error).__name__, bool(retryable), tuple(causes))
