@@ -36,7 +36,7 @@ from antiphon.processing.dead_letters import Cancelled, OutputRefused
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.host import Host, HostParts
 from antiphon.processing.ledger import entry
-from antiphon.processing.slice import Phase, Slice
+from antiphon.processing.slice import Slice
 from antiphon.processing.waits import REPLY_HEADERS
 from antiphon.workflow import turns
 from antiphon.workflow.about import about_of
@@ -281,7 +281,7 @@ class WorkflowHost(Host):
             if self._feeding.has_to_wait:
                 return
             run = self._may_fire.pop()
-            if run.slice.phase is Phase.SERVING and run.slice.instances.get(run.key) is run and not run.parked:
+            if run.lives and not run.parked:
                 self._feeding.tell_time(run, now)
 
     def due(self, slice_: Slice, id_: bytes, now: float) -> None:
@@ -325,7 +325,7 @@ class WorkflowHost(Host):
         """Local steps that an earlier owner has not told of run again; a few instances are looked at in each turn."""
         for _ in range(min(AT_ONCE, len(self._to_look_at))):
             run = self._to_look_at.popleft()
-            if run.slice.phase is Phase.SERVING and run.slice.instances.get(run.key) is run and not run.parked:
+            if run.lives and not run.parked:
                 self._run_again(run, now)
 
     def _run_again(self, run: Run, now: float) -> None:

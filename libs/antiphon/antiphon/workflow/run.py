@@ -11,7 +11,7 @@ from antiphon.envelope import Envelope, Origin
 from antiphon.handler import Workflow
 from antiphon.instances import HISTORY, turn_key
 from antiphon.processing.ledger import entry
-from antiphon.processing.slice import Slice
+from antiphon.processing.slice import Phase, Slice
 from antiphon.workflow.about import read_about
 from antiphon.workflow.history import TurnRecord, read
 from antiphon.workflow.instance import Identity, Instance
@@ -74,6 +74,11 @@ class Run:
         self.number += 1
         self.turns, self.due, self.instance, self.definition = 0, None, None, None
         self._begin()
+
+    @property
+    def lives(self) -> bool:
+        """Whether its slice is served here, and its instance has not ended."""
+        return self.slice.phase is Phase.SERVING and self.slice.instances.get(self.key) is self
 
     @property
     def identity(self) -> Identity:
