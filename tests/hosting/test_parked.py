@@ -10,7 +10,7 @@ from antiphon.envelope import rfc3339
 from antiphon.instances import PARKED_INSTANCE, ResetRequested, ResumeRequested, TerminateRequested
 from antiphon.lifecycle import Refused
 from tests.hosting.test_time import told
-from tests.hosting.trade import Book, Booked, Compute, Confirm, Confirmed, Trade, TradeWorld
+from tests.hosting.trade import Book, Booked, Compute, Confirm, Confirmed, Tell, Told, Trade, TradeWorld
 
 
 def order(world: TradeWorld, instance: str, kind: type[Event], **fields: Any) -> None:
@@ -186,3 +186,17 @@ def test_an_order_that_came_twice_and_early_is_one_dead_letter() -> None:
     world.until(lambda: bool(world.ends()), "an end")
     [letter] = world.read(world.names.dead_letters)
     assert b"it cannot be reset to 7" in (letter.value or b"")
+
+
+def test_an_answer_that_is_too_large_parks_the_instance_whole() -> None:
+    trade = Trade()
+    world = TradeWorld(trade)
+    id_ = world.ask(Tell(trip="to the sea"))
+    world.until(lambda: parked(world), "it is parked")
+    assert not world.ends()
+    assert not world.read(world.names.histories)
+    trade.length = 10
+    order(world, id_, ResumeRequested)
+    world.until(lambda: bool(world.answers()), "an answer")
+    assert world.answers() == [Told(story="x" * 10)]
+    assert len(world.ends()) == 1

@@ -67,6 +67,14 @@ class Permit(Command[Booked], service="trips"):
     trip: str
 
 
+class Told(Reply):
+    story: str
+
+
+class Tell(Command[Told], service="trips"):
+    trip: str
+
+
 class Repeat(Command, service="trips"):
     left: int
 
@@ -85,6 +93,7 @@ class Trade:
         self.computed: list[str] = []
         self.refusing = False
         self.deciding = "first"
+        self.length = 2_000_000
         self.seats, self.payments, self.trips = App("seats"), App("payments"), App("trips")
         self._register()
 
@@ -138,6 +147,11 @@ class Trade:
             proposal = Charge(trip=command.trip, amount=100)
             decided = await ctx.approval("May it be charged?", role="boss", proposal=proposal)
             return Booked(seat=len(decided.by), paid=decided.proposal.amount if decided.proposal else 0)
+
+        @self.trips.workflow()
+        async def tell(command: Tell, ctx: WorkflowContext) -> Told:
+            await ctx.call(Reserve(trip="to be told of"))
+            return Told(story="x" * self.length)
 
         @self.trips.workflow()
         async def repeat(command: Repeat, ctx: WorkflowContext) -> None:
@@ -194,7 +208,7 @@ class TradeWorld(World):
     def answers(self, token: str = "token") -> list[Any]:
         """What whoever waits has been told."""
         found = [Envelope(record) for record in self.read(self.names.replies)]
-        kinds = {kind.type_name(): kind for kind in (Booked, Refused)}
+        kinds = {kind.type_name(): kind for kind in (Booked, Refused, Told)}
         return [
             self.codec.decode(envelope.record.value, envelope.content_type, kinds[envelope.type or ""])
             for envelope in found

@@ -38,19 +38,19 @@ class Ends:
         self._histories = self._telling.names.histories
         self._service = service.encode()
 
-    def of_turn(self, run: Run, outcome: Outcome, last: bytes, now: float) -> None:
+    def of_turn(self, run: Run, outcome: Outcome, last: bytes, ending: bytes | None, now: float) -> None:
         """A run has ended with this turn, whose record is not in the state."""
         start = run.start if run.turns > 1 else read(last).input
         self._leave_history(run, last)
         if outcome.ending is Ending.AGAIN or outcome.ending is Ending.CONTINUED:
-            self._begin_next(run, outcome, start, now)
+            self._begin_next(run, outcome, start, ending, now)
         else:
-            self.finish(run, outcome, start, now)
+            self.finish(run, outcome, start, now, ending)
 
-    def _begin_next(self, run: Run, outcome: Outcome, start: turns.Input, now: float) -> None:
+    def _begin_next(self, run: Run, outcome: Outcome, start: turns.Input, ending: bytes | None, now: float) -> None:
         begin = start._replace(number=start.number + 1)
         if outcome.command is not None:
-            begin = start._replace(number=1, payload=self._requests.encoded(outcome.command))
+            begin = start._replace(number=1, payload=ending or b"")
         left = pending.lasting(pending.clear(run))
         run.begin_next()
         pending.put(run, begin, now + outcome.after)
@@ -59,8 +59,8 @@ class Ends:
         for told in left:
             pending.put(run, told)
 
-    def finish(self, run: Run, outcome: Outcome, start: turns.Input, now: float) -> None:
-        """The instance has ended."""
+    def finish(self, run: Run, outcome: Outcome, start: turns.Input, now: float, answer: bytes | None = None) -> None:
+        """The instance has ended; `answer` is its value as bytes, if it has one."""
         slice_ = run.slice
         pending.clear(run)
         run.begun_by(start)
@@ -81,7 +81,7 @@ class Ends:
             start.number,
             command.record.timestamp / 1000,
             None if value is None else value.model_dump_json(),
-            self._answer(value) if command.raw("ce_replyto") is not None else None,
+            self._answer(value, answer) if command.raw("ce_replyto") is not None else None,
             0,
             self._joined(run),
         )
@@ -90,9 +90,10 @@ class Ends:
         self._settlement.processed[name] += 1
         self._telling.count("workflows_ended", name, status)
 
-    def _answer(self, value: Message | None) -> tuple[type[Message], bytes]:
-        answer = value if value is not None else Done()
-        return type(answer), self._requests.encoded(answer)  # type: ignore[arg-type]
+    def _answer(self, value: Message | None, encoded: bytes | None) -> tuple[type[Message], bytes]:
+        if value is None or encoded is None:
+            return Done, self._requests.encoded(Done())
+        return type(value), encoded
 
     @staticmethod
     def _joined(run: Run) -> tuple[Headers, ...]:

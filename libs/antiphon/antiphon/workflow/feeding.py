@@ -110,13 +110,14 @@ class Feeding:
         if turn.record is None:
             self._telling.count("workflow_inputs_late", told.kind.name.lower())
             return
-        self._send(run, self._asked_for(run, turn, now), now)
+        found = self._asked_for(run, turn, now)
+        self._send(run, found, now)
         run.turns, run.due = turn.number, turn.due
         assert run.definition is not None
         self._telling.count("workflow_turns", run.definition.command_name)
         if turn.outcome is not None:
             residents.drop(run)
-            self._parts.ends.of_turn(run, turn.outcome, turn.record, now)
+            self._parts.ends.of_turn(run, turn.outcome, turn.record, found.ending, now)
             self.arm(run)
             return
         run.slice.keep(run.place(turn.number), turn.record)

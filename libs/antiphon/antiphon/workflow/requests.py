@@ -18,10 +18,14 @@ from antiphon.workflow.turns import CancelRequest, CommandRequest, Turn
 
 
 class Requested(NamedTuple):
-    """Records that leave with the turn, and those that leave at a time (seconds since 1970)."""
+    """Records that leave with the turn, and those that leave at a time (seconds since 1970).
+
+    `ending` is the answer of a run that ends with it, or the command of the next one, as bytes.
+    """
 
     at_once: list[Outgoing]
     later: list[tuple[float, Outgoing]]
+    ending: bytes | None = None
 
 
 class Requests:
@@ -34,7 +38,8 @@ class Requests:
 
     def of_turn(self, run: Run, turn: Turn, now: float) -> Requested:
         """All of it (MessageTooLarge, TooManyOutputs)."""
-        found = Requested([], [])
+        ending = None if turn.outcome is None else turn.outcome.value or turn.outcome.command
+        found = Requested([], [], None if ending is None else self.encoded(ending))
         for command in turn.commands:
             self._add(found, self.command(run, command, now), command.not_before, now)
         for event in turn.events:
