@@ -83,7 +83,7 @@ def test_the_exported_catalogue_has_every_topic_without_the_prefix(monkeypatch: 
         assert topic["config"] == dict(plans[topic["name"]].settings)
         assert topic.get("partitions", 12) == plans[topic["name"]].partitions
     reads = {names.commands("processors"), *names.lanes("processors", processors.lanes)}
-    assert found["services"]["processors"] == {"stateful": True, "reads": [*sorted(reads)]}
+    assert found["services"]["processors"] == {"stateful": True, "workflows": False, "reads": sorted(reads)}
 
 
 def test_the_database_can_be_migrated_by_a_verb_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,5 +33,6 @@ def _services(bare: Catalogue) -> Iterator[str]:
         mine = slice_topics(app, bare.installation)
         yield f"    {service}:"
         yield f"      stateful: {json.dumps(mine.state is not None)}"
+        yield f"      workflows: {json.dumps(bool(app.workflows))}"
         yield "      reads:"
         yield from (f"        - {json.dumps(topic)}" for topic in mine.sources)
