@@ -1,4 +1,4 @@
-"""Thirteen bugs of the kind that tests on a quiet machine do not show; each takes away one thing that must stay true."""
+"""Thirteen bugs that tests on a quiet machine do not show; each takes away one thing that must stay true."""
 
 from __future__ import annotations
 
