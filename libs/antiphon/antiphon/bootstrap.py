@@ -32,6 +32,7 @@ from antiphon.profile import Profile
 from antiphon.settings import Settings
 from antiphon.status.measures import ProjectionMeasures
 from antiphon.status.projector import Projector, ProjectorParts
+from antiphon.status.pruning import Pruning
 from antiphon.store import Store
 from antiphon.telemetry.prometheus import PrometheusMetrics
 from antiphon.telemetry.server import Probes, TelemetryServer
@@ -250,9 +251,10 @@ def run_projector(catalogue: Catalogue, settings: Settings) -> int:
 
     server = TelemetryServer(metrics, Probes(live, live, live), settings.metrics_host, settings.metrics_port)
     thread.start()
-    measures = ProjectionMeasures(folding, metrics)
+    measures, forgetting = ProjectionMeasures(folding, metrics), Pruning(store, SystemClock(), settings.keep_days)
     while not stop.wait(LAG_INTERVAL):
         measures.report()
+        forgetting.step()
     thread.join(settings.grace)
     server.close()
     store.close()
