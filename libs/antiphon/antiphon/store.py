@@ -315,6 +315,33 @@ class WorkflowQuery:
     limit: int = 50
 
 
+class WorkflowsStanding(NamedTuple):
+    """The instances of one workflow that have not ended: how many, how many of them are parked, how many wait for a
+    time, and when the oldest began (seconds since 1970)."""
+
+    workflow: str
+    active: int
+    parked: int
+    timed: int
+    oldest: float | None
+
+
+class Standing(NamedTuple):
+    """How the read side stands at a moment: instances that have not ended, by workflow; submissions that were to be
+    seen in the log by now and were not, with when the oldest was taken in."""
+
+    workflows: tuple[WorkflowsStanding, ...]
+    overdue: int
+    overdue_since: float | None
+
+
+class Connections(NamedTuple):
+    """This process's connections to the database."""
+
+    in_use: int
+    idle: int
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a projection has come: the next offset of every partition, and the version that a change must name."""
@@ -435,6 +462,15 @@ class Store(ABC):
     @abstractmethod
     def turns(self, instance_id: str, after: tuple[int, int], limit: int) -> list[TurnRow]:
         """The turns of all runs of an instance in order, those behind run and turn of `after`; at most `limit`."""
+
+    @abstractmethod
+    def standing(self, now: float) -> Standing:
+        """How things stand at this time (seconds since 1970)."""
+
+    @property
+    @abstractmethod
+    def connections(self) -> Connections:
+        """Those of the pool; answers at once, from any thread."""
 
     @abstractmethod
     def controls(self) -> Controls:
