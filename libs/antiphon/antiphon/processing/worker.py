@@ -41,7 +41,7 @@ from antiphon.processing.held import Alarm, Due, Unjudged
 from antiphon.processing.host import Host, HostParts
 from antiphon.processing.lag import Lag
 from antiphon.processing.lanes import rank, sources
-from antiphon.processing.measures import Measures
+from antiphon.processing.measures import Measured, Measures
 from antiphon.processing.membership import Membership
 from antiphon.processing.options import WorkerOptions, WorkerParts
 from antiphon.processing.outbound import Outbound
@@ -86,7 +86,7 @@ class Worker:
             parts.codec, outbound, self._transactional, self._sightings.progressed, self._settlement.once, ranks
         )
         self._admission = Admission(routes(app), desk, self._settlement, self._suspicion, installation.partitions)
-        self._measures = Measures(parts.metrics, app.service)
+        self._measures = Measures(parts.metrics, Measured.of(app, options.in_flight))
         self._heartbeats = Heartbeats(app, identity, outbound, options.in_flight, parts.clock.now())
         self._admin = broker.admin()
         self._sources = sources(topics, broker, executor, min(options.intake, options.in_flight))
@@ -121,7 +121,7 @@ class Worker:
         )
         self._commits = Commits(self._make_committer, concerned, parts, options)
         self._taking = self._make_taking()
-        self._lag = Lag(self._admin, parts.metrics)
+        self._lag = Lag(self._admin, parts.metrics, app.service)
         self._ended: deque[Delivery] = deque()  # ended and not settled
         self._offsets = GroupOffsets(options, parts.clock.now(), shown_only=self._transactional)
         self._draining = False
