@@ -172,8 +172,6 @@ def test_prometheus_tells_services_apart_by_job(helm: None) -> None:
 
 
 def test_rules_and_dashboards_arrive_unchanged(helm: None) -> None:
-    if not (ROOT / "deploy" / "prometheus").exists():
-        pytest.skip("deploy/prometheus is not there yet")
     objects = once("everything")
     (rule,) = of_kind(objects, "PrometheusRule").values()
     assert rule["spec"] == yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules.yml").read_text("utf-8"))

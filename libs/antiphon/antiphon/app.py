@@ -19,6 +19,7 @@ from antiphon.errors import ConfigurationError
 from antiphon.escalation import Escalation
 from antiphon.handler import NEWEST_VERSION, Handler, Hearing, Start, Workflow, hearing
 from antiphon.messages import Answer, Command, Event, Lane, Message
+from antiphon.metrics import Metrics, NoMetrics
 from antiphon.middleware import MiddlewareT, around, passed_by
 from antiphon.rate import Rate
 from antiphon.retry import IN_MEMORY, Retry
@@ -219,6 +220,7 @@ class App(Handlers):
         super().__init__()
         self.service = service
         self.delivery = delivery
+        self.metrics: Metrics = NoMetrics()  # those of the process that runs it
         self.controls = ControlTable()  # what is declared at run time; its worker keeps it up to date
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
 import sys
 import threading
@@ -26,12 +27,14 @@ from antiphon.executors.driving import drive
 from antiphon.executors.event_loop import HandlerLimits, LoopExecutor
 from antiphon.lifecycle import CommandHasFailed
 from antiphon.llm import Llm
+from antiphon.metrics import Metrics
 from antiphon.processing.outbound import Limits
 from antiphon.processing.worker import Worker, WorkerOptions, WorkerParts, slice_topics
 from antiphon.profile import Profile
 from antiphon.settings import Settings
-from antiphon.status.measures import ProjectionMeasures
+from antiphon.status.measures import ProjectionMeasures, StandingMeasures, connections_look
 from antiphon.status.projector import Projector, ProjectorParts
+from antiphon.status.pruning import Pruning
 from antiphon.store import Store
 from antiphon.telemetry.prometheus import PrometheusMetrics
 from antiphon.telemetry.server import Probes, TelemetryServer
@@ -72,11 +75,21 @@ def client(catalogue: Catalogue, settings: Settings, name: str = "client") -> Cl
     return KafkaClient(parts, options)
 
 
-def llm(settings: Settings, token: Callable[[], Awaitable[str]] | None = None) -> Llm:
-    """The model that the settings name; the offline one where they name none.
+def llm(settings: Settings, token: Callable[[], Awaitable[str]] | None = None, metrics: Metrics | None = None) -> Llm:
+    """The model that the settings name; the offline one where they name none. With `metrics`, what it does is counted.
 
     `token` gives an Entra ID access token, in place of a key. ConfigurationError if the settings do not go together.
     """
+    found = _unmeasured(settings, token)
+    if metrics is None:
+        return found
+    from antiphon.llms.measured import MeasuredLlm
+
+    name = "scripted" if settings.llm_url is None else settings.llm_model
+    return MeasuredLlm(found, name, metrics, SystemClock())
+
+
+def _unmeasured(settings: Settings, token: Callable[[], Awaitable[str]] | None) -> Llm:
     if settings.llm_url is None:
         from antiphon.llms.scripted import ScriptedLlm
 
@@ -161,14 +174,24 @@ class RunningWorker:
 
 def worker(app: App, broker: Broker, settings: Settings, metrics: PrometheusMetrics) -> RunningWorker:
     """A worker of this app with threads of its own."""
-    app.closed = True
+    app.closed, app.metrics = True, metrics
     limits = HandlerLimits(settings.handlers, settings.handler_threads, settings.calculators)
     executor, clock = LoopExecutor(limits), SystemClock()
     options = WorkerOptions(
         replica=settings.replica, in_flight=settings.in_flight, limits=Limits(settings.max_message_bytes)
     )
     parts = WorkerParts(broker, AvroCodec(), clock, executor, metrics, WorkflowHost)
+    show_capacity(app, limits, metrics)
     return RunningWorker(Worker(app, parts, installation(settings), options), executor, clock, settings.grace)
+
+
+def show_capacity(app: App, limits: HandlerLimits, metrics: Metrics) -> None:
+    """How many attempts of each handler may be under way: those of one kind share their places."""
+    for handler in (*app.commands, *app.events):
+        if not handler.hosted:
+            places = limits.asynchronous if handler.asynchronous else limits.synchronous
+            capacity = (limits.calculators or os.cpu_count() or 1) if handler.cpu else places
+            metrics.gauge("antiphon_handler_capacity", service=app.service, handler=handler.name).set(capacity)
 
 
 def check_topics(cluster: Admin, catalogue: Catalogue, topics: set[str]) -> None:
@@ -250,9 +273,15 @@ def run_projector(catalogue: Catalogue, settings: Settings) -> int:
 
     server = TelemetryServer(metrics, Probes(live, live, live), settings.metrics_host, settings.metrics_port)
     thread.start()
-    measures = ProjectionMeasures(folding, metrics)
+    workflows = {flow.command_name for app in catalogue.apps.values() for flow in app.workflows}
+    measures = ProjectionMeasures(folding, metrics, SystemClock())
+    standing = StandingMeasures(store, workflows, metrics, SystemClock())
+    forgetting = Pruning(store, SystemClock(), settings.keep_days)
+    metrics.at_scrape(connections_look(store, metrics))
     while not stop.wait(LAG_INTERVAL):
         measures.report()
+        standing.report()
+        forgetting.step()
     thread.join(settings.grace)
     server.close()
     store.close()

@@ -20,6 +20,7 @@ from antiphon.gateway.app import gateway
 from antiphon.gateway.measuring import Measuring
 from antiphon.gateway.parts import GatewayOptions, GatewayParts
 from antiphon.settings import Settings
+from antiphon.status.measures import connections_look
 from antiphon.stores.sql import SqlStore
 from antiphon.telemetry.prometheus import PrometheusMetrics
 from antiphon.telemetry.server import Probes, TelemetryServer
@@ -85,6 +86,7 @@ def run_gateway(catalogue: Catalogue, settings: Settings) -> int:
     parts = GatewayParts(catalogue, client, AvroCodec(), store, SystemClock(), options(settings), metrics)
     app = gateway(parts)
     app.add_middleware(Measuring, metrics=metrics)
+    metrics.at_scrape(connections_look(store, metrics))
     stop = bootstrap.until_signalled()
     serving = threading.Event()
 

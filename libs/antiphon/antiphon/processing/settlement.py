@@ -48,7 +48,8 @@ class Settlement:
         self.waits = Waits(self._telling, suspicion, limits)
         self.crashes = Crashes(self._telling)
         self.once = Effects(self._telling, promise, outbound.limits.message_bytes).once
-        self.ages: defaultdict[str, list[float]] = defaultdict(list)  # topic -> seconds from record to settlement
+        self.ages: defaultdict[str, list[float]] = defaultdict(list)  # topic -> seconds from record to first attempt
+        self.latencies: defaultdict[str, list[float]] = defaultdict(list)  # topic -> seconds from record to settlement
         self.durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # outcome, handler -> seconds
         self.processed: Counter[str] = Counter()  # commands settled since the start, by the name of their type
         self.ready: list[Delivery] = []
@@ -322,7 +323,10 @@ class Settlement:
             self.processed[route.command_name] += 1
             self._telling.ended(slice_, envelope, _end(delivery, status, error), now)
         topic = delivery.record[0]
-        self.ages[topic].append((delivery.first_tried or now) - delivery.record[6] / 1000)
+        written = delivery.record[6] / 1000
+        self.ages[topic].append((delivery.first_tried or now) - written)
+        if delivery.entry is None:
+            self.latencies[topic].append(now - written)
         self._telling.count("messages_consumed", topic, route.type_name, status)
         self._over(delivery, now)
 

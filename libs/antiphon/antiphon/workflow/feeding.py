@@ -209,6 +209,7 @@ class Feeding:
         """All of its times that have come, one after another."""
         due = run.due
         while due is not None and due.at <= now and not run.parked and not run.pending:
+            self._telling.observe(now - due.at, "timer_delay", "timer")
             self.feed_own(run, "timer", turns.timer(now, due.number), now)
             if run.slice.instances.get(run.key) is not run:
                 return

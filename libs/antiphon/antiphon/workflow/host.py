@@ -120,6 +120,7 @@ class WorkflowHost(Host):
             run.definition = delivery.handler
         slice_.instances[run.key] = run
         self._hearers.add(run, told.name)
+        self._telling.count("workflows_started", delivery.route.command_name)
         try:
             self._feeding.advance(run, told, now)
         except MessageError as error:
