@@ -1,8 +1,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
+PYTHONS := python3.11 python3.12 python3.13
+MATRIX_TESTS := tests/unit tests/contract tests/schemas tests/processing tests/workflow tests/hosting
 export PYTHONDONTWRITEBYTECODE :=          # what is compiled once is kept, rewritten assertions too
 
-.PHONY: demo test check check-unit check-rest static kafka bench peers simulate soak long lock clean fmt
+.PHONY: demo test check check-unit check-rest static kafka bench peers simulate soak long matrix sbom lock clean fmt
 
 demo: .venv/ready                           # all services and the gateway in one process; KAFKA=1: on a real broker
 	$(BIN)/python -m services.demo $(if $(KAFKA),--kafka)
@@ -42,6 +44,21 @@ long: test
 	$(BIN)/pytest -m long
 	$(MAKE) --no-print-directory simulate SEEDS=10000
 	$(MAKE) --no-print-directory soak MINUTES=10
+
+matrix:                                     # what needs no broker, on each of PYTHONS that is here, by the lock
+	@for python in $(PYTHONS); do if $$python -c "" 2>/dev/null; then $(MAKE) --no-print-directory build/matrix/$$python/passed || exit 1; \
+	else echo "NOT TESTED: there is no $$python here"; fi; done
+
+build/matrix/%/passed: requirements-dev.lock libs/antiphon/pyproject.toml
+	$* -m venv --clear build/matrix/$*
+	build/matrix/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	build/matrix/$*/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable libs/antiphon
+	build/matrix/$*/bin/pytest -q -m "not (kafka or postgres or slow or long)" -p no:cacheprovider $(MATRIX_TESTS)
+	touch $@
+
+sbom: .venv/ready                           # CycloneDX, of what is installed at run time: build/sbom.json
+	mkdir -p build
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject libs/antiphon/pyproject.toml --mc-type library --output-reproducible --output-file build/sbom.json
 
 fmt: .venv/ready
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

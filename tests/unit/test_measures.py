@@ -23,7 +23,6 @@ from antiphon.telemetry.prometheus import PrometheusMetrics
 from tests.processing.manual_executor import ManualExecutor
 from tests.processing.world import World
 
-
 MIX = "kitchen.<locals>.mix"
 
 

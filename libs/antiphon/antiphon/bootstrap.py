@@ -34,6 +34,7 @@ from antiphon.profile import Profile
 from antiphon.settings import Settings
 from antiphon.status.measures import ProjectionMeasures, StandingMeasures, connections_look
 from antiphon.status.projector import Projector, ProjectorParts
+from antiphon.status.pruning import Pruning
 from antiphon.store import Store
 from antiphon.telemetry.prometheus import PrometheusMetrics
 from antiphon.telemetry.server import Probes, TelemetryServer
@@ -272,13 +273,16 @@ def run_projector(catalogue: Catalogue, settings: Settings) -> int:
 
     server = TelemetryServer(metrics, Probes(live, live, live), settings.metrics_host, settings.metrics_port)
     thread.start()
+    clock = SystemClock()
     workflows = {flow.command_name for app in catalogue.apps.values() for flow in app.workflows}
-    measures = ProjectionMeasures(folding, metrics, SystemClock())
-    standing = StandingMeasures(store, workflows, metrics, SystemClock())
+    measures = ProjectionMeasures(folding, metrics, clock)
+    standing = StandingMeasures(store, workflows, metrics, clock)
+    forgetting = Pruning(store, clock, settings.keep_days)
     metrics.at_scrape(connections_look(store, metrics))
     while not stop.wait(LAG_INTERVAL):
         measures.report()
         standing.report()
+        forgetting.step()
     thread.join(settings.grace)
     server.close()
     store.close()

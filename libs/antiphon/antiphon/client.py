@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -81,9 +81,16 @@ class Client(ABC):
 
     @abstractmethod
     async def request(
-        self, command: Command[ReplyT], *, timeout: Duration | None = None, options: SubmitOptions = SubmitOptions()
+        self,
+        command: Command[ReplyT],
+        *,
+        timeout: Duration | None = None,
+        options: SubmitOptions = SubmitOptions(),
+        stored: Callable[[UUID], None] | None = None,
     ) -> ReplyT:
         """Submit and wait for the answer, for as long as the command's class says if there is no `timeout`.
+
+        `stored` is told the command's id when the cluster has stored it.
 
         Raises CommandFailed (code `timeout` when none came in time).
         """

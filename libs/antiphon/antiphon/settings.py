@@ -78,6 +78,11 @@ class Settings(BaseSettings):
         description="unique name of this process among the replicas of its service",
     )
     database_url: str = Field("sqlite:///antiphon.sqlite3", repr=False, description="SQLAlchemy URL of the read side")
+    keep_days: int = Field(
+        90,
+        ge=0,
+        description="days for which the read side keeps what has ended and closed dead letters; 0: for ever",
+    )
     host: str = Field("127.0.0.1", description="where the gateway listens")
     port: int = Field(8003, ge=0, le=65_535, description="the gateway's port; 0 takes a free one")
     metrics_host: str = Field("127.0.0.1", description="where metrics and health are served")

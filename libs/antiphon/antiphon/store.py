@@ -500,6 +500,12 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def prune(self, before: float, limit: int) -> int:
+        """Drop at most `limit` commands, instances of workflows and closed dead letters each that ended before then,
+        with all that is known of them; how many it were. A command stays while a dead letter of it is undecided.
+        """
+
+    @abstractmethod
     def ping(self) -> None:
         """Return if the database answers."""
 

@@ -29,6 +29,7 @@ from antiphon.cli import (
 from antiphon.cli.cancelling import cancel
 from antiphon.cli.console import WRONG_INPUT, clearly, err, exit_codes, fail, read_argument, show_value, waiting
 from antiphon.cli.discovery import chosen_packages, find_apps, load_app
+from antiphon.cli.loading import load
 from antiphon.cli.options import Apps, AsJson, Later, NotBefore, Wait, catalogue, quiet_settings, start_time
 from antiphon.client import SubmitOptions
 from antiphon.lifecycle import FINAL
@@ -182,6 +183,7 @@ def status(
 
 
 cli.command(epilog=exit_codes("it has ended otherwise, or not within --wait"))(cancel)
+cli.command(epilog=exit_codes("more than --allowed-errors were not served"))(load)
 
 
 def main() -> None:

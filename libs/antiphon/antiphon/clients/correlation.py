@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -95,7 +95,12 @@ class CorrelatingClient(Client):
         return await self._submit(event, options, None)
 
     async def request(
-        self, command: Command[ReplyT], *, timeout: Duration | None = None, options: SubmitOptions = SubmitOptions()
+        self,
+        command: Command[ReplyT],
+        *,
+        timeout: Duration | None = None,
+        options: SubmitOptions = SubmitOptions(),
+        stored: Callable[[UUID], None] | None = None,
     ) -> ReplyT:
         patience = command.answer_within if timeout is None else seconds(timeout)
         token = f"{self._token}.{next(self._numbers)}".encode()
@@ -107,6 +112,8 @@ class CorrelatingClient(Client):
                 await self._ready(type(command))
                 await self._listen_once()
                 id_ = await self._submit(command, self._within(patience, options), address)
+                if stored is not None:
+                    stored(id_)
                 return cast(ReplyT, await answer)
         except TimeoutError:
             if id_ is None:

@@ -34,6 +34,9 @@ class WorkerOptions:
     lag_commit: float = 10.0  # transactional: how often the positions of event topics are shown to lag tools
     limits: Limits = field(default_factory=Limits)
     window: LedgerWindow = field(default_factory=LedgerWindow)
+    # how long commits are refused to a member that hears of no change before it leaves and joins anew: several times
+    # what a heartbeat takes, after which a live member knows of every change
+    membership: float = 30.0
     commit: CommitLimits = field(default_factory=CommitLimits)
     waits: WaitLimits = field(default_factory=WaitLimits)
 

@@ -42,6 +42,7 @@ from antiphon.processing.host import Host, HostParts
 from antiphon.processing.lag import Lag
 from antiphon.processing.lanes import rank, sources
 from antiphon.processing.measures import Measured, Measures
+from antiphon.processing.membership import Membership
 from antiphon.processing.options import WorkerOptions, WorkerParts
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.overtaking import Overtaking
@@ -107,8 +108,16 @@ class Worker:
         self._slices = Slices(topics, self._admin, intakes, options.window)
         self._is_command_topic = names.is_command_topic
         self._overtaking = Overtaking(self._slices, self._admission, self._read, options.in_flight)
+        joined = MemberOptions(topics.group, topics.commands, self)
+        self._member = Membership(lambda: broker.member(joined), options.membership)
         concerned = CommitsParts(
-            self._settlement, self._suspicion, self._slices, self._measures, self._again, self._committed
+            self._settlement,
+            self._suspicion,
+            self._slices,
+            self._measures,
+            self._member,
+            self._again,
+            self._committed,
         )
         self._commits = Commits(self._make_committer, concerned, parts, options)
         self._taking = self._make_taking()
@@ -119,7 +128,6 @@ class Worker:
         self.failure: str | None = None  # why this worker cannot go on
         self.last_turn = parts.clock.now()
         self._sightings.send(announcements(parts.codec, [*app.messages, *PLATFORM], names.schemas))
-        self._member = broker.member(MemberOptions(topics.group, topics.commands, self))
 
     def _make_host(self, outbound: Outbound) -> Host | None:
         app, parts = self._app, self._parts
@@ -170,7 +178,9 @@ class Worker:
         """Go round once; returns after how many seconds, at the latest, it wants to go round again."""
         self.last_turn = now
         try:
-            self._member.poll(0)
+            self._member.poll()
+            if self._member.doubtful(now):
+                self._join_anew()
         except BrokerError as error:
             log.warning("the group could not be reached: %s", error)
         self._commits.take_outcome()
@@ -310,7 +320,7 @@ class Worker:
             return
         full = at_once or self.careful or len(batch.inputs) >= options.batch
         if full or now - batch.opened >= self._linger:
-            self._commits.begin(self._topics, self._member, now)
+            self._commits.begin(self._topics, now)
 
     def _committed(self, commit: Commit) -> None:
         starting = [slice_ for slice_ in commit.slices.values() if slice_.phase is Phase.STARTING]
@@ -352,12 +362,12 @@ class Worker:
     # -- what the group says (inside member.poll) ------------------------------------------------------------------
 
     def assigned(self, partitions: Collection[int]) -> None:
-        self._measures.rebalanced("assigned")
+        self._told("assigned")
         log.info("slices %s are ours", sorted(partitions))
         self._slices.begin(partitions, self._parts.clock.now())
 
     def revoked(self, partitions: Collection[int]) -> None:
-        self._measures.rebalanced("revoked")
+        self._told("revoked")
         self._commits.end()
         self._settlement.hand_on(set(partitions), self.last_turn)
         self._handover.hand_on(set(partitions), self.last_turn)
@@ -370,12 +380,23 @@ class Worker:
         self._forget(partitions)
 
     def lost(self, partitions: Collection[int]) -> None:
-        self._measures.rebalanced("lost")
+        self._told("lost")
         self._commits.abandon()
         self._commits.end()
         doubtful = self._commits.drop_batch()  # it may hold what is no longer ours, and cannot be sorted out
         self._forget(partitions)
         self._again(self._slices.owned.keys() & doubtful)
+
+    def _join_anew(self) -> None:
+        log.warning("the group refuses what this member commits and tells it of no change: it leaves and joins anew")
+        self._member.close()
+        if self._slices.owned:  # of what a closed member has not given back; the new one's fence would let it pass
+            self.lost(list(self._slices.owned))
+        self._member.join_anew()
+
+    def _told(self, kind: str) -> None:
+        self._member.confirmed()
+        self._measures.rebalanced(kind)
 
     def _forget(self, partitions: Collection[int]) -> None:
         log.info("slices %s are no longer ours", sorted(partitions))
@@ -450,10 +471,7 @@ class Worker:
     def close(self, timeout: float) -> bool:
         """Commit what is settled, leave the group, let go of everything; False if a handler's thread is stuck."""
         self._commits.closing = True
-        try:
-            self._member.close()
-        except BrokerError as error:
-            log.warning("the group could not be left: %s", error)
+        self._member.close()
         ended = self._parts.executor.close(timeout)
         for read in (self._sources, self._overtaking, self._restoring, self._platform):
             read.close()

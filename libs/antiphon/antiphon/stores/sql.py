@@ -35,6 +35,7 @@ from antiphon.stores.controls import forget_controls, read_controls, read_replic
 from antiphon.stores.database import connect, insert, migrate, reading, writing
 from antiphon.stores.folding import SqlFolding
 from antiphon.stores.letters import forget_letters, read_letters, read_whole
+from antiphon.stores.pruning import prune
 from antiphon.stores.schema import command_tags, commands, history, positions, projections
 from antiphon.stores.workflows import forget_workflows, read_turns, read_workflow, read_workflows, standing_workflows
 
@@ -200,6 +201,10 @@ class SqlStore(Store):
             _drop_tags_of_nobody(connection)
             connection.execute(update(commands).values(_UNSEEN))
             forget_controls(connection)
+
+    def prune(self, before: float, limit: int) -> int:
+        with writing(self.engine) as connection:
+            return prune(connection, before, limit)
 
     def ping(self) -> None:
         with reading(self.engine) as connection:

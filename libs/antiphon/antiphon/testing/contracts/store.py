@@ -27,12 +27,13 @@ from antiphon.testing.contracts.store_harness import (
 )
 from antiphon.testing.contracts.store_letters import LettersContract
 from antiphon.testing.contracts.store_listing import ListingContract
+from antiphon.testing.contracts.store_pruning import PruningContract
 from antiphon.testing.contracts.store_workflows import WorkflowsContract
 
 __all__ = ["StoreContract", "StoreHarness", "letter", "row", "submission"]
 
 
-class StoreContract(ListingContract, LettersContract, ControlsContract, WorkflowsContract):
+class StoreContract(ListingContract, LettersContract, ControlsContract, WorkflowsContract, PruningContract):
     """Subclass it, implement `make_store`, and pytest holds your store to the contract."""
 
     # what the gateway relies on
