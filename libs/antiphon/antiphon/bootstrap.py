@@ -273,11 +273,10 @@ def run_projector(catalogue: Catalogue, settings: Settings) -> int:
 
     server = TelemetryServer(metrics, Probes(live, live, live), settings.metrics_host, settings.metrics_port)
     thread.start()
-    clock = SystemClock()
     workflows = {flow.command_name for app in catalogue.apps.values() for flow in app.workflows}
-    measures = ProjectionMeasures(folding, metrics, clock)
-    standing = StandingMeasures(store, workflows, metrics, clock)
-    forgetting = Pruning(store, clock, settings.keep_days)
+    measures = ProjectionMeasures(folding, metrics, SystemClock())
+    standing = StandingMeasures(store, workflows, metrics, SystemClock())
+    forgetting = Pruning(store, SystemClock(), settings.keep_days)
     metrics.at_scrape(connections_look(store, metrics))
     while not stop.wait(LAG_INTERVAL):
         measures.report()
