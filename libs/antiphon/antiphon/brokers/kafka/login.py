@@ -111,7 +111,7 @@ class _Consumer(Consumer):
 
     def get_watermark_offsets(
         self, partition: TopicPartition, timeout: float = -1.0, cached: bool = False
-    ) -> tuple[int, int] | None:
+    ) -> tuple[int, int]:
         self._catch_up()
         return super().get_watermark_offsets(partition, timeout, cached)
 
