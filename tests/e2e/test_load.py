@@ -15,6 +15,7 @@ import pytest
 
 from antiphon.bootstrap import admin, installation
 from antiphon.broker import Partition
+from deploy.kafka.run import free_port
 from tests.e2e.deployment import PARTITIONS, Deployment
 from tests.waiting import until
 
@@ -122,3 +123,16 @@ def test_at_half_of_its_capacity_nothing_fails_no_lag_stays_and_no_memory_grows(
         assert {name: each for name, each in grown.items() if each.by > allowed} == {}, (
             f"after {found['sent']} commands"
         )
+
+
+@pytest.mark.timeout(120)
+def test_a_load_straight_to_the_cluster_is_answered_and_measured(platform: Deployment) -> None:
+    words = ("--through", "kafka", "--app", "services", "--count", "200", "--in-flight", "20")
+    found = loaded(platform, *words)
+    assert (found["sent"], found["errors"], found["where"]) == (200, {}, platform.settings.bootstrap_servers)
+    assert found["accepted"]["count"] == found["completed"]["count"] == 200
+    assert 0 < found["accepted"]["latency_ms"]["p50"] < found["completed"]["latency_ms"]["p50"]
+    nobody = f"127.0.0.1:{free_port()}"
+    away = platform.antiphon(*LOAD, *words, bootstrap_servers=nobody)
+    assert (away.code, away.out) == (3, "")
+    assert nobody in away.err
