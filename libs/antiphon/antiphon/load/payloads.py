@@ -120,7 +120,7 @@ def _text(schema: Mapping[str, Any], name: str) -> str:
     form = str(schema.get("format", ""))
     if form in _FORMATS:
         return _FORMATS[form]
-    least, most = schema.get("minLength", 0), schema.get("maxLength")
+    least, most = int(schema.get("minLength", 0)), schema.get("maxLength")
     if most is not None and most < len(name) + 12:
         return "x" * int(max(1, least))
     return f"{name}-$key".rjust(int(least) + len("$key"), "x")
