@@ -44,10 +44,12 @@ long: test
 	$(BIN)/pytest -m long
 	$(MAKE) --no-print-directory simulate SEEDS=10000
 	$(MAKE) --no-print-directory soak MINUTES=10
+	$(MAKE) --no-print-directory matrix
 
-matrix:                                     # what needs no broker, on each of PYTHONS that is here, by the lock
+matrix: .venv/ready                         # what needs no broker, on each of PYTHONS that is here, by the lock
 	@for python in $(PYTHONS); do if $$python -c "" 2>/dev/null; then $(MAKE) --no-print-directory build/matrix/$$python/passed || exit 1; \
 	else echo "NOT TESTED: there is no $$python here"; fi; done
+	$(BIN)/mypy --python-version 3.13
 
 build/matrix/%/passed: requirements-dev.lock libs/antiphon/pyproject.toml
 	$* -m venv --clear build/matrix/$*
