@@ -233,8 +233,15 @@ class Projector:
         Raises BrokerError.
         """
         positions = self._positions
-        ends = self._answer(self._admin.ends(self._partitions))
-        return {partition: max(0, end - positions.get(partition, 0)) for partition, end in ends.items()}
+        return {partition: max(0, end - positions.get(partition, 0)) for partition, end in self.ends().items()}
+
+    def ends(self) -> Mapping[Partition, int]:
+        """Where each partition that is read ends just now. Raises BrokerError."""
+        return self._answer(self._admin.ends(self._partitions))
+
+    def log_starts(self) -> Mapping[Partition, int]:
+        """Where each of them begins. Raises BrokerError."""
+        return self._answer(self._admin.log_starts(self._partitions))
 
     def close(self) -> None:
         """Let go of the cluster; the store is closed by whoever made it."""
