@@ -4,7 +4,7 @@ PYTHONS := python3.11 python3.12 python3.13
 MATRIX_TESTS := tests/unit tests/contract tests/schemas tests/processing tests/workflow tests/hosting
 export PYTHONDONTWRITEBYTECODE :=          # what is compiled once is kept, rewritten assertions too
 
-.PHONY: demo test check check-unit check-rest static kafka bench peers simulate soak drill long matrix sbom lock clean fmt
+.PHONY: chart demo test check check-unit check-rest static kafka bench peers simulate soak drill long matrix sbom lock clean fmt
 
 demo: .venv/ready                           # all services and the gateway in one process; KAFKA=1: on a real broker
 	$(BIN)/python -m services.demo $(if $(KAFKA),--kafka)
@@ -27,6 +27,9 @@ static: .venv/ready
 
 kafka:                                      # a broker in the foreground, on PORT (9092); needs Java 17 and Maven, no Docker
 	$(PYTHON) deploy/kafka/run.py --port $(or $(PORT),9092)
+
+chart: .venv/ready                          # what the chart takes from elsewhere, and deploy/kubernetes; builds Helm by Go once
+	$(BIN)/python -m deploy.helm.write
 
 bench: .venv/bench-ready                    # durable workflows beside other engines: after `make peers`, or PEERS=none
 	$(BIN)/python -m tests.bench.workflows

@@ -20,6 +20,7 @@ from antiphon.cli import (
     commands,
     config,
     control,
+    database,
     dead_letters,
     pipeline,
     read_side,
@@ -57,6 +58,7 @@ cli.add_typer(schemas.cli, name="schemas")
 cli.add_typer(asyncapi.cli, name="asyncapi")
 cli.add_typer(config.cli, name="config")
 cli.add_typer(control.cli, name="control")
+cli.add_typer(database.cli, name="database")
 cli.add_typer(pipeline.cli, name="pipeline")
 cli.add_typer(blobs.cli, name="blobs")
 
