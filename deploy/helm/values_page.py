@@ -34,7 +34,8 @@ helm upgrade --install antiphon deploy/helm/antiphon --values catalogue.yaml --v
 
 - Whatever stands under `defaults` may also stand under a service, `gateway` and `status`, and holds there alone.
 - No password is a value: each is named by its Secret, which you make, or External Secrets, or Strimzi.
-  A Secret that has changed is read by the next pods: `kubectl rollout restart deployment`.
+  The password of `kafka.sasl` is a mounted file: when its Secret changes, running pods log in with the new one. Other
+  Secrets are environment variables, read by the next pods: `kubectl rollout restart deployment`.
 - The grace period of a pod is computed: `settings.grace`, what the program takes to close, `terminationMarginSeconds`.
 - Replicas beyond `settings.partitions` would be idle, and are refused; so are other combinations that cannot work.
 - Ready means: joined and not draining. Alive means: its loop turns. No probe asks Kafka or the database, so that their

@@ -51,15 +51,15 @@ def test_keda_logs_in_as_the_service_does(objects: list[Object]) -> None:
     for name, each in of_kind(objects, "ScaledObject").items():
         pod = of_kind(objects, "Deployment")[name]["spec"]["template"]["spec"]
         (container,) = pod["containers"]
-        password = {entry["name"]: entry for entry in container["env"]}.get("SASL_PASSWORD")
+        login = [volume["secret"] for volume in pod["volumes"] if volume["name"] == "kafka-login"]
         referred = {trigger.get("authenticationRef", {}).get("name") for trigger in each["spec"]["triggers"]}
-        if password is None:
+        if not login:
             assert referred == {None}
             continue
         assert referred == {name}
         spec = authentications[name]["spec"]
-        wanted = password["valueFrom"]["secretKeyRef"]
-        assert {"parameter": "password", "name": wanted["name"], "key": wanted["key"]} in spec["secretTargetRef"]
+        name, key = login[0]["secretName"], login[0]["items"][0]["key"]
+        assert {"parameter": "password", "name": name, "key": key} in spec["secretTargetRef"]
         assert spec["env"] == [{"parameter": "username", "name": "SASL_USERNAME", "containerName": container["name"]}]
 
 
