@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=          # what is compiled once is kept, rewritten assertions too
 
-.PHONY: demo test check check-unit check-rest static kafka bench peers simulate soak long lock clean fmt
+.PHONY: demo test check check-unit check-rest static kafka bench peers simulate soak images long lock clean fmt
 
 demo: .venv/ready                           # all services and the gateway in one process; KAFKA=1: on a real broker
 	$(BIN)/python -m services.demo $(if $(KAFKA),--kafka)
@@ -38,10 +38,14 @@ simulate: .venv/ready                       # SEEDS=1000 with faults at every bo
 soak: .venv/ready                           # kills services and a broker for MINUTES (5), by SEED; build/soak.json
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))
 
+images: .venv/ready                         # image, compose and containers on a Docker engine of their own; needs root
+	$(BIN)/pytest -m images tests/images
+
 long: test
 	$(BIN)/pytest -m long
 	$(MAKE) --no-print-directory simulate SEEDS=10000
 	$(MAKE) --no-print-directory soak MINUTES=10
+	$(MAKE) --no-print-directory images
 
 fmt: .venv/ready
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
