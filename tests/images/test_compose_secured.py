@@ -22,7 +22,7 @@ def platform(engine: Engine, production: str, kafka_image: str, postgres_image: 
         yield composed
 
 
-def connection(platform: Composed, user: str) -> dict[str, str]:
+def connection(platform: Composed, user: str) -> dict[str, str | int | float | bool]:
     """How this user connects from outside, with the password that the file gives it."""
     return {
         "bootstrap.servers": platform.bootstrap_servers,
@@ -85,8 +85,9 @@ def test_each_user_may_do_what_it_has_to_and_nothing_else(platform: Composed) ->
 
 
 def test_who_has_no_password_or_a_wrong_one_is_not_let_in(platform: Composed) -> None:
+    nobody: dict[str, str | int | float | bool] = {"bootstrap.servers": platform.bootstrap_servers}
     wrong = connection(platform, "gateway") | {"sasl.password": "guessed"}
-    for settings in ({"bootstrap.servers": platform.bootstrap_servers}, wrong):
+    for settings in (nobody, wrong):
         with pytest.raises(KafkaException):
             AdminClient({**settings, "log_level": 0}).list_topics(timeout=5)
     assert COMMANDS in AdminClient(connection(platform, "gateway")).list_topics(timeout=20).topics
