@@ -35,8 +35,8 @@ class Composed:
     def __enter__(self) -> Self:
         try:
             self.compose("up", "--detach", "--no-build", seconds=UP_SECONDS)
-            until(lambda: self.health("gateway") == "healthy", "the gateway is healthy", 60)
-            until(lambda: self.health("processors") == "healthy", "the service is healthy", 60)
+            for service in ("gateway", "processors"):
+                self.until_healthy(service)
         except BaseException as error:
             logs = self.compose("logs", "--no-color", "--tail", "40", check=False)
             self.down()
@@ -54,6 +54,10 @@ class Composed:
         done = self._engine.client(command, seconds=seconds, check=check, folder=ROOT, settings=self._settings)
         return done.stdout if check else done.stdout + done.stderr
 
+    def until_healthy(self, service: str) -> None:
+        """Wait for it, a minute at most."""
+        until(lambda: self.health(service) == "healthy", f"{service} is healthy", 60)
+
     def down(self) -> None:
         """Stop and forget everything."""
         self.compose("kill", check=False)
@@ -70,6 +74,11 @@ class Composed:
         """starting, healthy or unhealthy; what the container's state is where it has no health."""
         state = self.state(service)
         return str(state.get("Health", {}).get("Status", state.get("Status", "missing")))
+
+    @property
+    def network(self) -> str:
+        """The network that its containers share."""
+        return f"{self._project}_default"
 
     def http(self) -> httpx.Client:
         """A client of the gateway; use it as a context manager."""

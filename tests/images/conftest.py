@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.images import standins
+from tests.images.composed import Composed
 from tests.images.engine import Engine, EngineUnavailable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,3 +73,10 @@ def postgres_image(engine: Engine) -> str:
     """What compose takes for PostgreSQL."""
     standins.postgres(engine)
     return standins.POSTGRES
+
+
+@pytest.fixture(scope="session")
+def platform(engine: Engine, production: str, kafka_image: str, postgres_image: str) -> Iterator[Composed]:
+    """What `docker compose up` starts."""
+    with Composed(engine, "antiphon-compose") as composed:
+        yield composed

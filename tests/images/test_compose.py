@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,15 +13,8 @@ import pytest
 
 from tests.e2e.deployment import ended, submit
 from tests.images.composed import Composed
-from tests.images.engine import Engine
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def platform(engine: Engine, production: str, kafka_image: str, postgres_image: str) -> Iterator[Composed]:
-    with Composed(engine, "antiphon-compose") as composed:
-        yield composed
 
 
 @pytest.mark.promise("S4-62", "S0-57")
@@ -77,3 +69,4 @@ def test_a_service_that_is_told_to_stop_ends_what_it_has_in_hand_and_nothing_is_
         platform.compose("stop", "--timeout", "40", service)
         assert platform.state(service)["ExitCode"] == 0, service
         platform.compose("start", service)
+        platform.until_healthy(service)

@@ -17,15 +17,15 @@ COMMANDS, STATE, LIFECYCLE = "antiphon.commands.processors", "antiphon.state.pro
 
 
 @pytest.fixture(scope="module")
-def platform(engine: Engine, production: str, kafka_image: str, postgres_image: str) -> Iterator[Composed]:
+def secured(engine: Engine, production: str, kafka_image: str, postgres_image: str) -> Iterator[Composed]:
     with Composed(engine, "antiphon-secured", "deploy/compose/secured.yml") as composed:
         yield composed
 
 
-def connection(platform: Composed, user: str) -> dict[str, str | int | float | bool]:
+def connection(secured: Composed, user: str) -> dict[str, str | int | float | bool]:
     """How this user connects from outside, with the password that the file gives it."""
     return {
-        "bootstrap.servers": platform.bootstrap_servers,
+        "bootstrap.servers": secured.bootstrap_servers,
         "security.protocol": "SASL_PLAINTEXT",
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": user,
@@ -33,10 +33,10 @@ def connection(platform: Composed, user: str) -> dict[str, str | int | float | b
     }
 
 
-def read(platform: Composed, user: str, topic: str) -> KafkaError | None:
+def read(secured: Composed, user: str, topic: str) -> KafkaError | None:
     """What becomes of reading a topic's first record; None if it may be read."""
     settings = {"group.id": f"antiphon.{user}", "enable.partition.eof": True, "auto.offset.reset": "earliest"}
-    consumer = Consumer(connection(platform, user) | settings)
+    consumer = Consumer(connection(secured, user) | settings)
     try:
         consumer.assign([TopicPartition(topic, 0, 0)])
         message = consumer.poll(20)
@@ -47,18 +47,18 @@ def read(platform: Composed, user: str, topic: str) -> KafkaError | None:
         consumer.close()
 
 
-def write(platform: Composed, user: str, topic: str) -> KafkaError | None:
+def write(secured: Composed, user: str, topic: str) -> KafkaError | None:
     """What becomes of writing to a topic; None if it may be written."""
     told: list[KafkaError | None] = []
-    producer = Producer(connection(platform, user) | {"message.timeout.ms": 15_000})
+    producer = Producer(connection(secured, user) | {"message.timeout.ms": 15_000})
     producer.produce(topic, b"{}", on_delivery=lambda error, _: told.append(error))
     until(lambda: producer.flush(0.2) == 0, "the record is delivered or refused", 20)
     return told[0]
 
 
 @pytest.mark.promise("S4-62")
-def test_commands_are_carried_out_where_everybody_is_a_user_with_rights_of_its_own(platform: Composed) -> None:
-    with platform.http() as http:
+def test_commands_are_carried_out_where_everybody_is_a_user_with_rights_of_its_own(secured: Composed) -> None:
+    with secured.http() as http:
         found = ended(http, submit(http, "process_data", {"source": "file:cold_start.csv"}))
         assert found["status"] == "completed", found
         failed = ended(http, submit(http, "process_data", {"source": "file:none.csv"}))
@@ -67,27 +67,27 @@ def test_commands_are_carried_out_where_everybody_is_a_user_with_rights_of_its_o
         until(lambda: bool(http.get("/dead-letters").json()["dead_letters"]), "the read side shows its dead letter")
 
 
-def test_each_user_may_do_what_it_has_to_and_nothing_else(platform: Composed) -> None:
+def test_each_user_may_do_what_it_has_to_and_nothing_else(secured: Composed) -> None:
     refused = {
-        ("read", "gateway", STATE): read(platform, "gateway", STATE),
-        ("read", "gateway", LIFECYCLE): read(platform, "gateway", LIFECYCLE),
-        ("read", "processors", LIFECYCLE): read(platform, "processors", LIFECYCLE),
-        ("write", "status", COMMANDS): write(platform, "status", COMMANDS),
-        ("write", "gateway", STATE): write(platform, "gateway", STATE),
-        ("write", "gateway", LIFECYCLE): write(platform, "gateway", LIFECYCLE),
+        ("read", "gateway", STATE): read(secured, "gateway", STATE),
+        ("read", "gateway", LIFECYCLE): read(secured, "gateway", LIFECYCLE),
+        ("read", "processors", LIFECYCLE): read(secured, "processors", LIFECYCLE),
+        ("write", "status", COMMANDS): write(secured, "status", COMMANDS),
+        ("write", "gateway", STATE): write(secured, "gateway", STATE),
+        ("write", "gateway", LIFECYCLE): write(secured, "gateway", LIFECYCLE),
     }
     for what, error in refused.items():
         assert error is not None, f"{what} is allowed"
         assert error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED, (what, error)
-    assert read(platform, "processors", COMMANDS) is None
-    assert read(platform, "status", LIFECYCLE) is None
-    assert write(platform, "gateway", "antiphon.cancels") is None
+    assert read(secured, "processors", COMMANDS) is None
+    assert read(secured, "status", LIFECYCLE) is None
+    assert write(secured, "gateway", "antiphon.cancels") is None
 
 
-def test_who_has_no_password_or_a_wrong_one_is_not_let_in(platform: Composed) -> None:
-    nobody: dict[str, str | int | float | bool] = {"bootstrap.servers": platform.bootstrap_servers}
-    wrong = connection(platform, "gateway") | {"sasl.password": "guessed"}
+def test_who_has_no_password_or_a_wrong_one_is_not_let_in(secured: Composed) -> None:
+    nobody: dict[str, str | int | float | bool] = {"bootstrap.servers": secured.bootstrap_servers}
+    wrong = connection(secured, "gateway") | {"sasl.password": "guessed"}
     for settings in (nobody, wrong):
         with pytest.raises(KafkaException):
             AdminClient({**settings, "log_level": 0}).list_topics(timeout=5)
-    assert COMMANDS in AdminClient(connection(platform, "gateway")).list_topics(timeout=20).topics
+    assert COMMANDS in AdminClient(connection(secured, "gateway")).list_topics(timeout=20).topics
