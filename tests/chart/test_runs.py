@@ -146,7 +146,7 @@ class Pods:
 
     def _mounted(self, volumes: list[Object]) -> Path:
         (user,) = [each["secret"]["secretName"] for each in volumes if each["name"] == "kafka-login"]
-        file = self._folder / user
+        file = self._folder / str(user)
         file.write_text(password_of(user))
         return file
 
