@@ -43,6 +43,7 @@ helm upgrade --install antiphon deploy/helm/antiphon --values catalogue.yaml --v
 - KEDA scales by the lag of the service's group on every topic that it reads. An emptied topic may keep a lag of one per
   partition, that of a commit marker, so `lagThreshold` is not to be that small and `minReplicas` not 0.
 - Azure Event Hubs: `values-event-hubs.yaml`. Without Helm: `deploy/kubernetes`, the same as plain YAML for Kustomize.
+- With `setup.mode: plain` all starts at once, and pods start again until the Job has made the topics.
 - `ci/` has sets of values that are rendered and checked by the tests.
 
 ## Values
