@@ -11,6 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from antiphon.app import App
@@ -41,6 +42,9 @@ from antiphon.telemetry.server import Probes, TelemetryServer
 from antiphon.topics import TopicNames
 from antiphon.workflow.host import WorkflowHost
 
+if TYPE_CHECKING:
+    from antiphon.brokers.kafka import KafkaBroker
+
 log = logging.getLogger(__name__)
 LAG_INTERVAL = 5.0  # seconds between two looks at the projection's lag
 STALE = 30.0  # seconds without a turn after which a worker counts as dead
@@ -53,7 +57,7 @@ def installation(settings: Settings) -> Installation:
     return Installation(TopicNames(settings.prefix), settings.partitions)
 
 
-def kafka(settings: Settings) -> Broker:
+def kafka(settings: Settings) -> KafkaBroker:
     """The cluster that the settings name."""
     from antiphon.brokers.kafka import KafkaBroker
 
@@ -239,6 +243,7 @@ def run_service(app: App, catalogue: Catalogue, settings: Settings) -> int:
     check_topics(cluster, catalogue, topics_of(app, catalogue))
     cluster.close()
     metrics = PrometheusMetrics()
+    broker.report_to(metrics)
     running = worker(app, broker, settings, metrics)
     server = TelemetryServer(metrics, running.probes(), settings.metrics_host, settings.metrics_port)
     log.info("service %s runs as %s; metrics on port %d", app.service, settings.replica, server.port)

@@ -8,6 +8,8 @@ from antiphon.brokers.kafka.connection import Connection
 from antiphon.brokers.kafka.member import KafkaMember
 from antiphon.brokers.kafka.producer import PlainProducer, TransactionalProducer
 from antiphon.brokers.kafka.reader import KafkaReader
+from antiphon.brokers.kafka.statistics import Statistics
+from antiphon.metrics import Metrics
 from antiphon.profile import Profile, Settings
 
 
@@ -19,6 +21,10 @@ class KafkaBroker(Broker):
 
     def __init__(self, profile: Profile, bootstrap_servers: str, overrides: Settings | None = None) -> None:
         self._connection = Connection(profile, bootstrap_servers, overrides or {})
+
+    def report_to(self, metrics: Metrics) -> None:
+        """Members made from now on show there how they reach the cluster."""
+        self._connection.statistics = Statistics(metrics)
 
     def member(self, options: MemberOptions) -> Member:
         return KafkaMember(self._connection, options)
