@@ -24,6 +24,7 @@ from antiphon.middleware import MiddlewareT, around, passed_by
 from antiphon.rate import Rate
 from antiphon.retry import IN_MEMORY, Retry
 from antiphon.topics import bad_name
+from antiphon.tracing import NoTracing, Tracing
 from antiphon.workflow_context import WorkflowContext
 
 CommandT = TypeVar("CommandT", bound=Command[Any])
@@ -221,6 +222,7 @@ class App(Handlers):
         self.service = service
         self.delivery = delivery
         self.metrics: Metrics = NoMetrics()  # those of the process that runs it
+        self.tracing: Tracing = NoTracing()  # that of the process that runs it
         self.controls = ControlTable()  # what is declared at run time; its worker keeps it up to date
 
     @property

@@ -21,7 +21,7 @@ ReplyT = TypeVar("ReplyT", bound=Answer | None)
 class SubmitOptions:
     """How a message travels. `command_id` is chosen by the sender or made; `priority` one of the four levels; `tenant`
     is whose it is; `deadline` is when it must have been started, `not_before` when it may be; `tags` and `metadata` are
-    labels for the read side."""
+    labels for the read side. `traceparent` and `tracestate` are W3C's, of whatever leads to it."""
 
     command_id: UUID | None = None
     correlation_id: str | None = None
@@ -33,6 +33,7 @@ class SubmitOptions:
     tenant: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     traceparent: str | None = None
+    tracestate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

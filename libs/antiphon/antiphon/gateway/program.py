@@ -21,7 +21,6 @@ from antiphon.gateway.measuring import Measuring
 from antiphon.gateway.parts import GatewayOptions, GatewayParts
 from antiphon.settings import Settings
 from antiphon.status.measures import connections_look
-from antiphon.stores.sql import SqlStore
 from antiphon.telemetry.prometheus import PrometheusMetrics
 from antiphon.telemetry.server import Probes, TelemetryServer
 
@@ -76,13 +75,14 @@ class GatewayServer:
 
 def run_gateway(catalogue: Catalogue, settings: Settings) -> int:
     """Serve until SIGTERM; metrics and health are on the metrics port."""
-    bootstrap.begin_process(settings)
+    bootstrap.begin_process(settings, "gateway")
     names = catalogue.installation.names
     with closing(bootstrap.admin(settings)) as cluster:
         bootstrap.check_topics(cluster, catalogue, {names.schemas, names.control, *map(names.commands, catalogue.apps)})
-    store = SqlStore.open(settings.database_url)
+    store = bootstrap.store(settings)
     metrics = PrometheusMetrics()
-    client = bootstrap.client(catalogue, settings, "gateway")
+    spans = bootstrap.tracing(settings, "gateway")
+    client = bootstrap.client(catalogue, settings, "gateway", spans)
     parts = GatewayParts(catalogue, client, AvroCodec(), store, SystemClock(), options(settings), metrics)
     app = gateway(parts)
     app.add_middleware(Measuring, metrics=metrics)
@@ -103,4 +103,5 @@ def run_gateway(catalogue: Catalogue, settings: Settings) -> int:
     finally:
         telemetry.close()
         store.close()
+        spans.close()
     return 0

@@ -122,8 +122,8 @@ def _text(schema: Mapping[str, Any], name: str) -> str:
         return _FORMATS[form]
     least, most = int(schema.get("minLength", 0)), schema.get("maxLength")
     if most is not None and most < len(name) + 12:
-        return "x" * max(1, least)
-    return f"{name}-$key".rjust(least + len("$key"), "x")
+        return "x" * int(max(1, least))
+    return f"{name}-$key".rjust(int(least) + len("$key"), "x")
 
 
 def _referred(root: Mapping[str, Any], reference: str) -> Mapping[str, Any]:

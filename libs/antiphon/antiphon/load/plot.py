@@ -83,11 +83,11 @@ def _course(report: Report) -> list[str]:
 
 
 def _round_up(value: float) -> float:
-    """The next 1, 2 or 5 with noughts."""
+    """The next number that is easy to divide by five."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next(each * power for each in (1, 2, 5, 10) if value <= each * power)
+    return next(each * power for each in (1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10) if value <= each * power)
 
 
 def _frame(panel: Panel) -> list[str]:

@@ -18,6 +18,7 @@ from antiphon.messages import PRIORITIES, Command, Event, Priority
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.state import kept_key, kept_until, read_kept, write_kept
 from antiphon.processing.stored_state import StoredState
+from antiphon.tracing import NoTracing, Tracing
 
 if TYPE_CHECKING:
     from antiphon.processing.delivery import Delivery
@@ -36,6 +37,9 @@ class Desk:
     progressed: Callable[[Delivery], None]  # told of each delivery that has a new `progress`
     once: Callable[[Delivery, str, Callable[[str], Any]], Coroutine[Any, Any, Any]]  # runs an effect and keeps it
     ranks: Mapping[str, int] = field(default_factory=dict)  # of topics that are lanes
+    service: str = ""
+    group: str = ""
+    tracing: Tracing = field(default_factory=NoTracing)
 
 
 class HandlerContext(Context):

@@ -14,6 +14,7 @@ from antiphon.processing.host import MakeHost
 from antiphon.processing.ledger import LedgerWindow
 from antiphon.processing.outbound import Limits
 from antiphon.processing.waits import WaitLimits
+from antiphon.tracing import NoTracing, Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +52,4 @@ class WorkerParts:
     executor: Executor
     metrics: Metrics
     host: MakeHost | None = None  # for services with workflows
+    tracing: Tracing = field(default_factory=NoTracing)

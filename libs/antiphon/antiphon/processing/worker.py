@@ -77,14 +77,13 @@ class Worker:
         topics = self._topics = slice_topics(app, installation)
         names, broker, executor = installation.names, parts.broker, parts.executor
         identity = Identity(app.service, options.replica, self._transactional)
-        outbound = Outbound(parts.codec, installation, app.service, options.limits)
+        outbound = Outbound(parts.codec, installation, app.service, options.limits, parts.tracing)
         self._suspicion = Suspicion()
         self._settlement = Settlement(identity, outbound, self._suspicion, options.waits, executor.promise)
         self._sightings = Sightings(broker, outbound, identity)
         ranks = {topic: rank(lane) for topic, lane in topics.lanes.items()}
-        desk = Desk(
-            parts.codec, outbound, self._transactional, self._sightings.progressed, self._settlement.once, ranks
-        )
+        told = self._sightings.progressed, self._settlement.once, ranks, app.service, topics.group, parts.tracing
+        desk = Desk(parts.codec, outbound, self._transactional, *told)
         self._admission = Admission(routes(app), desk, self._settlement, self._suspicion, installation.partitions)
         self._measures = Measures(parts.metrics, Measured.of(app, options.in_flight))
         self._heartbeats = Heartbeats(app, identity, outbound, options.in_flight, parts.clock.now())
@@ -212,7 +211,7 @@ class Worker:
                 self._admission.cancel(slice_, message_id, self.last_turn)
             if not self._commits.prepared:
                 self._commits.prepare_again(self.last_turn)
-            elif platform.control.caught_up:
+            elif platform.control.caught_up and self.failure is None:
                 self._slices.restore(self._started)
         except ConfigurationError as error:
             self.failure = str(error)

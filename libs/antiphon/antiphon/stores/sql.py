@@ -13,6 +13,7 @@ from antiphon.broker import Partition
 from antiphon.control import ReplicaSeen
 from antiphon.declarations import Controls
 from antiphon.errors import ProjectionSuperseded
+from antiphon.secret_file import SecretFile
 from antiphon.store import (
     CommandQuery,
     Connections,
@@ -61,9 +62,10 @@ class SqlStore(Store):
         self.engine = engine
 
     @classmethod
-    def open(cls, url: str) -> Self:
-        """Connect to `sqlite:///file` or `postgresql://…` and bring the tables to this release."""
-        engine = connect(url)
+    def open(cls, url: str, password: SecretFile | None = None) -> Self:
+        """Connect to `sqlite:///file` or `postgresql://…` (with this password in place of the URL's) and bring the
+        tables to this release."""
+        engine = connect(url, password)
         try:
             migrate(engine)
         except BaseException:
