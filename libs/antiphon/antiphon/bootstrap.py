@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from antiphon.app import App
@@ -46,6 +47,9 @@ from antiphon.topics import TopicNames
 from antiphon.tracing import NoTracing, Tracing
 from antiphon.workflow.host import WorkflowHost
 
+if TYPE_CHECKING:
+    from antiphon.brokers.kafka import KafkaBroker
+
 log = logging.getLogger(__name__)
 LAG_INTERVAL = 5.0  # seconds between two looks at the projection's lag
 STALE = 30.0  # seconds without a turn after which a worker counts as dead
@@ -70,7 +74,7 @@ def store(settings: Settings) -> Store:
     return SqlStore.open(settings.database_url, secret_file(settings.database_password_file))
 
 
-def kafka(settings: Settings) -> Broker:
+def kafka(settings: Settings) -> KafkaBroker:
     """The cluster that the settings name."""
     from antiphon.brokers.kafka import KafkaBroker
 
@@ -299,6 +303,7 @@ def run_service(app: App, catalogue: Catalogue, settings: Settings) -> int:
     check_topics(cluster, catalogue, topics_of(app, catalogue))
     cluster.close()
     metrics = PrometheusMetrics()
+    broker.report_to(metrics)
     spans = tracing(settings, app.service)
     running = worker(app, broker, settings, metrics, spans)
     server = TelemetryServer(metrics, running.probes(), settings.metrics_host, settings.metrics_port)
