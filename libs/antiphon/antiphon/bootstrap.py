@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from antiphon.app import App
@@ -46,6 +47,9 @@ from antiphon.topics import TopicNames
 from antiphon.tracing import NoTracing, Tracing
 from antiphon.workflow.host import WorkflowHost
 
+if TYPE_CHECKING:
+    from antiphon.stores.sql import SqlStore
+
 log = logging.getLogger(__name__)
 LAG_INTERVAL = 5.0  # seconds between two looks at the projection's lag
 STALE = 30.0  # seconds without a turn after which a worker counts as dead
@@ -63,7 +67,7 @@ def secret_file(path: Path | None) -> SecretFile | None:
     return None if path is None else SecretFile(path)
 
 
-def store(settings: Settings) -> Store:
+def store(settings: Settings) -> SqlStore:
     """The read side's database; its tables are brought to this release."""
     from antiphon.stores.sql import SqlStore  # at the top it would double the time that `antiphon send` takes to start
 
