@@ -4,7 +4,7 @@ PYTHONS := python3.11 python3.12 python3.13
 MATRIX_TESTS := tests/unit tests/contract tests/schemas tests/processing tests/workflow tests/hosting
 export PYTHONDONTWRITEBYTECODE :=          # what is compiled once is kept, rewritten assertions too
 
-.PHONY: demo test check check-unit check-rest static kafka bench peers simulate soak long matrix sbom lock clean fmt
+.PHONY: chart demo test check check-unit check-rest static kafka bench peers simulate soak drill images long matrix sbom lock clean fmt
 
 demo: .venv/ready                           # all services and the gateway in one process; KAFKA=1: on a real broker
 	$(BIN)/python -m services.demo $(if $(KAFKA),--kafka)
@@ -28,6 +28,9 @@ static: .venv/ready
 kafka:                                      # a broker in the foreground, on PORT (9092); needs Java 17 and Maven, no Docker
 	$(PYTHON) deploy/kafka/run.py --port $(or $(PORT),9092)
 
+chart: .venv/ready                          # what the chart takes from elsewhere, and deploy/kubernetes; builds Helm by Go once
+	$(BIN)/python -m deploy.helm.write
+
 bench: .venv/bench-ready                    # durable workflows beside other engines: after `make peers`, or PEERS=none
 	$(BIN)/python -m tests.bench.workflows
 	$(BIN)/python -m tests.bench
@@ -40,10 +43,17 @@ simulate: .venv/ready                       # SEEDS=1000 with faults at every bo
 soak: .venv/ready                           # kills services and a broker for MINUTES (5), by SEED; build/soak.json
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))
 
+drill: .venv/ready                          # loses a database and a state topic, brings both back, says what it took
+	$(BIN)/python -m tests.drill
+
+images: .venv/ready                         # image, compose and containers on a Docker engine of their own; needs root
+	$(BIN)/pytest -m images tests/images
+
 long: test
 	$(BIN)/pytest -m long
 	$(MAKE) --no-print-directory simulate SEEDS=10000
 	$(MAKE) --no-print-directory soak MINUTES=10
+	$(MAKE) --no-print-directory images
 	$(MAKE) --no-print-directory matrix
 
 matrix: .venv/ready                         # what needs no broker, on each of PYTHONS that is here, by the lock

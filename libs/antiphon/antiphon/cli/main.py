@@ -20,9 +20,12 @@ from antiphon.cli import (
     commands,
     config,
     control,
+    database,
     dead_letters,
     pipeline,
+    read_side,
     schemas,
+    state,
     topics,
     workflows,
 )
@@ -49,10 +52,13 @@ cli.add_typer(dead_letters.cli, name="dead-letters")
 cli.add_typer(workflows.cli, name="workflows")
 cli.add_typer(approvals.cli, name="approvals")
 cli.add_typer(topics.cli, name="topics")
+cli.add_typer(state.cli, name="state")
+cli.add_typer(read_side.cli, name="read-side")
 cli.add_typer(schemas.cli, name="schemas")
 cli.add_typer(asyncapi.cli, name="asyncapi")
 cli.add_typer(config.cli, name="config")
 cli.add_typer(control.cli, name="control")
+cli.add_typer(database.cli, name="database")
 cli.add_typer(pipeline.cli, name="pipeline")
 cli.add_typer(blobs.cli, name="blobs")
 

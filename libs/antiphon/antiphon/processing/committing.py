@@ -41,10 +41,10 @@ def state_records(slice_: Slice, topic: str, partitions: int, now: float) -> lis
     _forget_outcomes(slice_, now)
     changed = dict(slice_.changed)
     slice_.changed.clear()
-    changed[PROGRESS] = write_progress(slice_.sources, partitions)
     pack = slice_.ledger.pack(now)
     if pack is not None:
         changed[pack[0]] = pack[1]
+    changed[PROGRESS] = write_progress(slice_.sources, partitions)  # the last: an export is cut behind it
     return [Outgoing(topic, slice_.number, key, value, []) for key, value in changed.items()]
 
 

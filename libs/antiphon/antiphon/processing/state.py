@@ -14,6 +14,8 @@ from antiphon.processing.offsets import SourceOffsets
 PROGRESS = b"progress"
 OUTCOME = b"outcome/"
 KEPT = b"kept/"
+CLOSED = b"closed"  # nobody may serve the slice; the value says why, in words
+IMPORTED = b"imported"  # which export this state was imported from
 _UNTIL = b"until="  # before an entry with a time to live; one without begins with the brace of its JSON
 _VERSION = 1
 

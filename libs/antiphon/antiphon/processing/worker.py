@@ -211,7 +211,7 @@ class Worker:
                 self._admission.cancel(slice_, message_id, self.last_turn)
             if not self._commits.prepared:
                 self._commits.prepare_again(self.last_turn)
-            elif platform.control.caught_up:
+            elif platform.control.caught_up and self.failure is None:
                 self._slices.restore(self._started)
         except ConfigurationError as error:
             self.failure = str(error)

@@ -240,13 +240,21 @@ class Projector:
     def look(self) -> tuple[Mapping[Partition, int], dict[Partition, int]]:
         """Where the partitions end, and how many offsets before that have not been folded; as `lag`."""
         positions = self._positions
-        ends = self._answer(self._admin.ends(self._partitions))
+        ends = self.ends()
         return ends, {partition: max(0, end - positions.get(partition, 0)) for partition, end in ends.items()}
 
     @property
     def projection(self) -> str:
         """Its name in the store."""
         return self._options.projection
+
+    def ends(self) -> Mapping[Partition, int]:
+        """Where each partition that is read ends just now. Raises BrokerError."""
+        return self._answer(self._admin.ends(self._partitions))
+
+    def log_starts(self) -> Mapping[Partition, int]:
+        """Where each of them begins. Raises BrokerError."""
+        return self._answer(self._admin.log_starts(self._partitions))
 
     def close(self) -> None:
         """Let go of the cluster; the store is closed by whoever made it."""

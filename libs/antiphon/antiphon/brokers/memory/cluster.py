@@ -199,6 +199,12 @@ class Cluster:
             self._group(group).fall_behind(name)
         return name is not None
 
+    def has_members(self, group: str) -> bool:
+        """Whether anybody is in the group."""
+        known = self._group(group)
+        known.expire(self._clock.now())
+        return known.member_at(0.0) is not None
+
     def owns(self, group: str, member: str, number: int) -> bool:
         """Whether the partition is this member's at the moment."""
         known = self._group(group)
