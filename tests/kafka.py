@@ -1,14 +1,16 @@
-"""A real Kafka for tests: the one that was named, else a local JVM."""
+"""A real Kafka for tests: the one that was named, else a container where an engine runs, else a local JVM."""
 
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from deploy.kafka.run import Broker, install
+from tests.kafka_container import ContainerUnavailable, container_kafka, engine_answers
 from tests.waiting import until
 
 NAMED = "KAFKA_BOOTSTRAP_SERVERS"
@@ -66,19 +68,24 @@ class LocalKafka:
 
 
 def prepare() -> None:
-    """Bring what a local broker needs, which may take a minute once; nothing if a cluster was named."""
-    if NAMED not in os.environ:
+    """Bring what a local broker needs, which may take a minute once; nothing where another one is taken."""
+    if NAMED not in os.environ and not engine_answers():
         install()
 
 
 @contextlib.contextmanager
 def shared_kafka(directory: Path) -> Iterator[str]:
-    """Bootstrap servers for as long as the block lasts: those of KAFKA_BOOTSTRAP_SERVERS, else of a local broker."""
+    """Bootstrap servers for as long as the block lasts: KAFKA_BOOTSTRAP_SERVERS, a container's, or a local broker's."""
     if named := os.environ.get(NAMED):
         yield named
         return
-    with LocalKafka(directory) as broker:
-        yield broker.bootstrap_servers
+    with contextlib.ExitStack() as stack:
+        try:
+            found = stack.enter_context(container_kafka()) if engine_answers() else None
+        except ContainerUnavailable as why:
+            print(f"{why}; a local broker is started in its place", file=sys.stderr)
+            found = None
+        yield found or stack.enter_context(LocalKafka(directory)).bootstrap_servers
 
 
 def _state(task: Path) -> str:

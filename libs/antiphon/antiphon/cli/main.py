@@ -20,6 +20,7 @@ from antiphon.cli import (
     commands,
     config,
     control,
+    database,
     dead_letters,
     pipeline,
     read_side,
@@ -31,6 +32,7 @@ from antiphon.cli import (
 from antiphon.cli.cancelling import cancel
 from antiphon.cli.console import WRONG_INPUT, clearly, err, exit_codes, fail, read_argument, show_value, waiting
 from antiphon.cli.discovery import chosen_packages, find_apps, load_app
+from antiphon.cli.loading import load
 from antiphon.cli.options import Apps, AsJson, Later, NotBefore, Wait, catalogue, quiet_settings, start_time
 from antiphon.client import SubmitOptions
 from antiphon.lifecycle import FINAL
@@ -56,6 +58,7 @@ cli.add_typer(schemas.cli, name="schemas")
 cli.add_typer(asyncapi.cli, name="asyncapi")
 cli.add_typer(config.cli, name="config")
 cli.add_typer(control.cli, name="control")
+cli.add_typer(database.cli, name="database")
 cli.add_typer(pipeline.cli, name="pipeline")
 cli.add_typer(blobs.cli, name="blobs")
 
@@ -186,6 +189,7 @@ def status(
 
 
 cli.command(epilog=exit_codes("it has ended otherwise, or not within --wait"))(cancel)
+cli.command(epilog=exit_codes("more than --allowed-errors were not served"))(load)
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from pydantic_core import to_json
+
 from antiphon.broker import Headers, Outgoing
 from antiphon.context import State
 from antiphon.processing.offsets import SourceOffsets
@@ -39,7 +41,7 @@ def read_progress(value: bytes) -> tuple[dict[str, SourceOffsets], int]:
 def write_outcome(answer: Outgoing, now: float) -> bytes:
     """An answer as it was given, without the token it was given for: a line of JSON, then its value as it is."""
     headers = [(name, value.decode(errors="replace")) for name, value in answer.headers if name != "ce_replytoken"]
-    return json.dumps({"v": _VERSION, "at": now, "headers": headers}).encode() + b"\n" + (answer.value or b"")
+    return to_json({"v": _VERSION, "at": now, "headers": headers}) + b"\n" + (answer.value or b"")
 
 
 def read_outcome(entry: bytes) -> tuple[Headers, bytes]:

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, NewTopic, ResourceType
+from confluent_kafka.admin import ConfigResource, ConfigSource, NewTopic, ResourceType
 
 from antiphon.broker import Admin, Partition, TopicDescription, TopicPlan
 from antiphon.brokers.kafka.connection import Connection
@@ -23,7 +23,7 @@ class KafkaAdmin(Admin):
     """An admin client for topics, consumers for offsets. Kafka's own topics (`__…`) are left out."""
 
     def __init__(self, connection: Connection) -> None:
-        self._client = AdminClient(connection.admin())
+        self._client = connection.clients.admin_client(connection.admin())
         self._offsets = OffsetQuestions(connection)
 
     def topics(self, timeout: float = 10.0) -> Mapping[str, TopicDescription]:

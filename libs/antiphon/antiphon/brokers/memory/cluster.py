@@ -178,7 +178,7 @@ class Cluster:
 
     def metadata(self, group: str, member: str) -> Metadata:
         """The member's present metadata."""
-        return Metadata(group, member, self._group(group).epoch_of(member))
+        return Metadata(group, member, self._group(group).believed_epoch_of(member))
 
     def leave(self, group: str, member: str) -> None:
         """The member is gone."""
@@ -190,6 +190,13 @@ class Cluster:
         name = self._group(group).member_at(choice)
         if name is not None:
             self.leave(group, name)
+        return name is not None
+
+    def fall_behind(self, group: str, choice: float) -> bool:
+        """Let a member believe in an epoch that has passed; whether there was one."""
+        name = self._group(group).member_at(choice)
+        if name is not None:
+            self._group(group).fall_behind(name)
         return name is not None
 
     def has_members(self, group: str) -> bool:

@@ -1,0 +1,1 @@
+"""The image, the compose file and the containers on a real engine: `make images`."""
