@@ -1,8 +1,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
+PYTHONS := python3.11 python3.12 python3.13
+MATRIX_TESTS := tests/unit tests/contract tests/schemas tests/processing tests/workflow tests/hosting
 export PYTHONDONTWRITEBYTECODE :=          # what is compiled once is kept, rewritten assertions too
 
-.PHONY: demo test check check-unit check-rest static kafka bench peers simulate soak images long lock clean fmt
+.PHONY: chart demo test check check-unit check-rest static kafka bench peers simulate soak drill images long matrix sbom lock clean fmt
 
 demo: .venv/ready                           # all services and the gateway in one process; KAFKA=1: on a real broker
 	$(BIN)/python -m services.demo $(if $(KAFKA),--kafka)
@@ -26,6 +28,9 @@ static: .venv/ready
 kafka:                                      # a broker in the foreground, on PORT (9092); needs Java 17 and Maven, no Docker
 	$(PYTHON) deploy/kafka/run.py --port $(or $(PORT),9092)
 
+chart: .venv/ready                          # what the chart takes from elsewhere, and deploy/kubernetes; builds Helm by Go once
+	$(BIN)/python -m deploy.helm.write
+
 bench: .venv/bench-ready                    # durable workflows beside other engines: after `make peers`, or PEERS=none
 	$(BIN)/python -m tests.bench.workflows
 	$(BIN)/python -m tests.bench
@@ -38,6 +43,9 @@ simulate: .venv/ready                       # SEEDS=1000 with faults at every bo
 soak: .venv/ready                           # kills services and a broker for MINUTES (5), by SEED; build/soak.json
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))
 
+drill: .venv/ready                          # loses a database and a state topic, brings both back, says what it took
+	$(BIN)/python -m tests.drill
+
 images: .venv/ready                         # image, compose and containers on a Docker engine of their own; needs root
 	$(BIN)/pytest -m images tests/images
 
@@ -46,6 +54,23 @@ long: test
 	$(MAKE) --no-print-directory simulate SEEDS=10000
 	$(MAKE) --no-print-directory soak MINUTES=10
 	$(MAKE) --no-print-directory images
+	$(MAKE) --no-print-directory matrix
+
+matrix: .venv/ready                         # what needs no broker, on each of PYTHONS that is here, by the lock
+	@for python in $(PYTHONS); do if $$python -c "" 2>/dev/null; then $(MAKE) --no-print-directory build/matrix/$$python/passed || exit 1; \
+	else echo "NOT TESTED: there is no $$python here"; fi; done
+	$(BIN)/mypy --python-version 3.13
+
+build/matrix/%/passed: requirements-dev.lock libs/antiphon/pyproject.toml
+	$* -m venv --clear build/matrix/$*
+	build/matrix/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	build/matrix/$*/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable libs/antiphon
+	build/matrix/$*/bin/pytest -q -m "not (kafka or postgres or slow or long)" -p no:cacheprovider $(MATRIX_TESTS)
+	touch $@
+
+sbom: .venv/ready                           # CycloneDX, of what is installed at run time: build/sbom.json
+	mkdir -p build
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject libs/antiphon/pyproject.toml --mc-type library --output-reproducible --output-file build/sbom.json
 
 fmt: .venv/ready
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -35,7 +35,9 @@ from services.processors.validation import violations
 
 app = App("processors")
 analyst: Analyst = OfflineAnalyst()
-declared = DeclaredWork(app.controls, lambda: bootstrap.llm(read_settings()), SystemClock())
+declared = DeclaredWork(
+    app.controls, lambda: bootstrap.llm(read_settings(), metrics=app.metrics, tracing=app.tracing), SystemClock()
+)
 
 
 @app.command(retry=Retry("1s", "5s"), timeout="60s")

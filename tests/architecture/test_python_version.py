@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -33,3 +34,16 @@ def test_every_source_is_python_3_11() -> None:
     assert len(SOURCES) > 200
     for path in SOURCES:
         ast.parse(path.read_text("utf-8"), str(path), feature_version=(3, 11))
+
+
+@pytest.mark.promise("S0-60")
+def test_the_versions_that_are_tested_are_those_that_are_promised() -> None:
+    makefile, page = (
+        (ROOT / "Makefile").read_text("utf-8"),
+        (ROOT / "libs/antiphon/docs/releases.md").read_text("utf-8"),
+    )
+    tested = re.findall(r"python(3\.\d+)", re.findall(r"^PYTHONS := (.+)$", makefile, re.MULTILINE)[0])
+    classifiers = project("libs/antiphon/pyproject.toml")["project"]["classifiers"]
+    declared = [found[1] for each in classifiers if (found := re.match(r".*:: Python :: (3\.\d+)$", each))]
+    promised = re.findall(r"3\.\d+", re.findall(r"^\| Python \| ([^|]+) \|", page, re.MULTILINE)[0])
+    assert tested == declared == promised

@@ -38,12 +38,19 @@ PARTITIONS = 4
 class Deployment:
     """What a person sets up: settings in the environment, `antiphon topics apply`, then one process per program."""
 
-    def __init__(self, bootstrap_servers: str, directory: Path) -> None:
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        directory: Path,
+        verbs: Mapping[str, tuple[str, ...]] = VERBS,
+        apps: tuple[str, ...] = APPS,
+    ) -> None:
         self.directory = directory
         self.programs: dict[str, Program] = {}
-        ports = free_ports(2 * len(VERBS))
-        self._metrics = {name: ports.pop() for name in VERBS}
-        self._http = {name: ports.pop() for name in VERBS}  # only gateways use theirs
+        self._verbs, self._apps = verbs, apps
+        ports = free_ports(2 * len(verbs))
+        self._metrics = {name: ports.pop() for name in verbs}
+        self._http = {name: ports.pop() for name in verbs}  # only gateways use theirs
         self._set = {
             "ANTIPHON_BOOTSTRAP_SERVERS": bootstrap_servers,
             "ANTIPHON_PREFIX": f"e2e-{uuid.uuid4().hex[:8]}.",
@@ -77,7 +84,7 @@ class Deployment:
 
     def apply_topics(self) -> None:
         """Make the topics that the programs need."""
-        made = self.antiphon("topics", "apply", *APPS)
+        made = self.antiphon("topics", "apply", *self._apps)
         assert made.code == 0, made.err
 
     def start(self, *names: str) -> None:
@@ -85,7 +92,7 @@ class Deployment:
         for name in names:
             own = {"ANTIPHON_METRICS_PORT": str(self._metrics[name]), "ANTIPHON_PORT": str(self._http[name])}
             log = self.directory / f"{name}.log"
-            self.programs[name] = Program([*ANTIPHON, *VERBS[name]], self.environment | own, log)
+            self.programs[name] = Program([*ANTIPHON, *self._verbs[name]], self.environment | own, log)
         for name in names:
             self._until_ready(name)
 

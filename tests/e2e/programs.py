@@ -69,6 +69,11 @@ class Program:
         return self._log.read_text(errors="replace")
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def runs(self) -> bool:
         """Whether it has not ended."""
         return self._process.poll() is None

@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 
 from antiphon.brokers.kafka import KafkaBroker
-from antiphon.brokers.profiles import KAFKA
+from antiphon.brokers.profiles import PROFILES
 from antiphon.catalogue import Installation
 from antiphon.clocks.system import SystemClock
 from antiphon.codecs.avro import AvroCodec
@@ -59,6 +59,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--journal", type=Path, required=True)
     parser.add_argument("--grace", type=float, default=20.0, help="seconds for what is in flight when it is to stop")
+    parser.add_argument("--profile", choices=sorted(PROFILES), default="kafka")
     parser.add_argument("--deaths", type=Path, help="where it notes the turns of workflows at which it kills itself")
     parser.add_argument("--first", choices=MOMENTS, default="before", help="when, at the first of them, of its commit")
     return parser.parse_args()
@@ -66,7 +67,7 @@ def _options() -> argparse.Namespace:
 
 def _broker(options: argparse.Namespace) -> KafkaBroker:
     if options.deaths is None:
-        return KafkaBroker(KAFKA, options.bootstrap)
+        return KafkaBroker(PROFILES[options.profile], options.bootstrap)
     return MortalBroker(options.bootstrap, Deaths(options.deaths, options.first))
 
 

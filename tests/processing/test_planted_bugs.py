@@ -181,9 +181,14 @@ def restore_to_the_end_of_partition(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restore.Restore, "_read_state", read_state)
 
 
+def state_that_is_too_short_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restore.Restore, "_refuse", lambda *_: None)
+
+
 def test_a_restore_reads_to_the_true_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert a_new_owner_restores_behind_a_hanging_transaction() == [1]
     restore_to_the_end_of_partition(monkeypatch)
+    state_that_is_too_short_is_served(monkeypatch)
     assert a_new_owner_restores_behind_a_hanging_transaction() != [1]
 
 

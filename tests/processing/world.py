@@ -21,11 +21,14 @@ from antiphon.messages import Command, Event, Message
 from antiphon.metrics import Metrics, NoMetrics
 from antiphon.processing.worker import Worker, WorkerOptions, WorkerParts
 from antiphon.topics import partition_of
+from antiphon.tracing import NoTracing, Tracing
 from antiphon.workflow.host import WorkflowHost
 
 
 class World:
     """An installation of a few partitions with workers that turn when they are told to."""
+
+    tracing: Tracing = NoTracing()  # of workers that are made from now on
 
     def __init__(self, *apps: App, partitions: int = 4) -> None:
         self.clock = VirtualClock()
@@ -51,7 +54,7 @@ class World:
     ) -> Worker:
         """Another replica of a service."""
         name = replica or f"{app.service}-{next(self._replicas)}"
-        around = executor or InlineExecutor(), metrics or NoMetrics(), WorkflowHost
+        around = executor or InlineExecutor(), metrics or NoMetrics(), WorkflowHost, self.tracing
         parts = WorkerParts(self.broker, AvroCodec(), self.clock, *around)
         worker = Worker(app, parts, self.installation, WorkerOptions(replica=name, **options))
         self.workers.append(worker)

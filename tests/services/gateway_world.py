@@ -103,7 +103,12 @@ class RecordingClient(Client):
         raise NotImplementedError("the gateway publishes nothing")
 
     async def request(
-        self, command: Command[ReplyT], *, timeout: Duration | None = None, options: SubmitOptions = SubmitOptions()
+        self,
+        command: Command[ReplyT],
+        *,
+        timeout: Duration | None = None,
+        options: SubmitOptions = SubmitOptions(),
+        stored: Callable[[UUID], None] | None = None,
     ) -> ReplyT:
         raise NotImplementedError("the gateway never waits for an answer")
 

@@ -71,6 +71,31 @@ async def test_metadata_travels_with_the_command(world: GatewayWorld, http: http
     assert options.traceparent == trace
 
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "tracestate", "expected"),
+    [
+        (TRACE, "vendor=7,other=8", (TRACE, "vendor=7,other=8")),
+        (TRACE, "x" * 513, (TRACE, None)),
+        ("", "vendor=7", (None, None)),
+        ("nonsense", "vendor=7", (None, None)),
+        (TRACE.upper(), "", (None, None)),
+        (TRACE.replace("00-", "ff-", 1), "", (None, None)),
+        (f"00-{'0' * 32}-b7ad6b7169203331-01", "", (None, None)),
+        ("x" * 5000, "", (None, None)),
+    ],
+)
+async def test_a_trace_context_is_passed_on_and_refuses_no_request_if_it_is_none(
+    world: GatewayWorld, http: httpx.AsyncClient, traceparent: str, tracestate: str, expected: tuple[str | None, ...]
+) -> None:
+    headers = {"traceparent": traceparent, "tracestate": tracestate}
+    assert (await http.post("/commands/submit", json=DATA, headers=headers)).status_code == 202
+    (_, options) = world.client.submitted[0]
+    assert (options.traceparent, options.tracestate) == expected
+
+
 @pytest.mark.promise("S0-39")
 async def test_a_command_without_correlation_begins_one(world: GatewayWorld, http: httpx.AsyncClient) -> None:
     answer = await http.post("/commands/submit", json=DATA)

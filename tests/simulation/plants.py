@@ -1,4 +1,4 @@
-"""Twelve bugs of the kind that tests on a quiet machine do not show; each takes away one thing that must stay true."""
+"""Thirteen bugs that tests on a quiet machine do not show; each takes away one thing that must stay true."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from antiphon.processing.commit import TransactionalCommitter
 from antiphon.processing.committing import Commits
 from antiphon.processing.delivery import Delivery
 from antiphon.processing.ledger import Ledger, LedgerWindow
+from antiphon.processing.membership import Membership
 from antiphon.processing.offsets import SourceOffsets
 from antiphon.processing.parking import PARKED
 from antiphon.processing.restore import Restore
@@ -81,9 +82,9 @@ def metadata_taken_on_the_commit_thread(monkeypatch: pytest.MonkeyPatch) -> None
     members: dict[int, Any] = {}
     begin, original = Commits.begin, TransactionalCommitter._commit
 
-    def noted(self: Commits, topics: Any, member: Any, now: float) -> None:
-        members[id(self._committer)] = member
-        begin(self, topics, member, now)
+    def noted(self: Commits, topics: Any, now: float) -> None:
+        members[id(self._committer)] = self._parts.membership
+        begin(self, topics, now)
 
     def commit(self: TransactionalCommitter, producer: Producer, commit: Commit) -> None:
         commit.metadata, commit.abandoned = members[id(self)].metadata(), False
@@ -228,6 +229,11 @@ def forwarded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Settlement, "forward", forward)
 
 
+def a_refused_member_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The group refuses what it commits and tells it nothing: it restores and tries again for ever."""
+    monkeypatch.setattr(Membership, "doubtful", lambda self, now: False)
+
+
 PLANTS: tuple[Plant, ...] = (
     commit_before_settle,
     offsets_outside_the_transaction,
@@ -241,4 +247,5 @@ PLANTS: tuple[Plant, ...] = (
     scheduled_send_twice,
     cancel_after_new_owner,
     forwarded_twice,
+    a_refused_member_stays,
 )

@@ -1,4 +1,4 @@
-"""Twelve planted bugs: the simulation catches each within 200 seeds, and nothing where nothing is planted."""
+"""Thirteen planted bugs: the simulation catches each within 200 seeds, and nothing where nothing is planted."""
 
 from __future__ import annotations
 

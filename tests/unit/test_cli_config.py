@@ -12,7 +12,8 @@ from pydantic import Field, SecretStr
 from typer.testing import CliRunner, Result
 
 from antiphon.cli.main import cli
-from antiphon.settings import MASK, Settings, example, explain, read_settings
+from antiphon.masking import MASK
+from antiphon.settings import Settings, example, explain, read_settings
 
 EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
 

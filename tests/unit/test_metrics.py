@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -12,9 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from antiphon.errors import ConfigurationError
 from antiphon.metrics import TABLE, Metric, Metrics, NoMetrics
+from antiphon.telemetry.document import page
 from antiphon.telemetry.prometheus import PrometheusMetrics
 from antiphon.telemetry.server import Probes, TelemetryServer
 
+DOCS = Path(__file__).parents[2] / "libs/antiphon/docs"
 GOOD = (True, "alive")
 # closed by the catalogue, the group or the router; anything that a message's content decides would be wrong here
 LABELS = {
@@ -27,13 +30,17 @@ LABELS = {
     "http_route",
     "kind",
     "message_type",
+    "model",
     "outcome",
     "partition",
     "phase",
+    "processor",
+    "projection",
     "python",
     "reason",
     "service",
     "state",
+    "token_type",
     "topic",
     "workflow",
     "version",
@@ -90,6 +97,10 @@ class TestTable:
 
     def test_labels_come_from_closed_sets_alone(self) -> None:
         assert {label for metric in TABLE for label in metric.labels} == LABELS
+
+    def test_the_page_that_lists_them_is_that_of_the_table(self) -> None:
+        told = "run: python -m antiphon.telemetry.document > libs/antiphon/docs/metrics.md"
+        assert (DOCS / "metrics.md").read_text() == page(), told
 
 
 @pytest.mark.parametrize("kept", [PrometheusMetrics, NoMetrics])
@@ -148,11 +159,11 @@ class TestPrometheus:
         assert value("antiphon_dead_letters_total", {"topic": "b", "reason": "a"}) == 1
 
     def test_what_is_removed_is_shown_no_more(self, metrics: PrometheusMetrics) -> None:
-        lag = {"topic": "t", "partition": "0"}
+        lag = {"service": "s", "topic": "t", "partition": "0"}
         metrics.gauge("antiphon_consumer_lag_records", **lag).set(5)
         metrics.gauge("antiphon_last_turn_timestamp_seconds", service="s").set(1)
         for _ in range(2):
-            metrics.remove("antiphon_consumer_lag_records", partition="0", topic="t")
+            metrics.remove("antiphon_consumer_lag_records", partition="0", topic="t", service="s")
             metrics.remove("antiphon_last_turn_timestamp_seconds", service="s")
         assert metrics.registry.get_sample_value("antiphon_consumer_lag_records", lag) is None
         assert metrics.registry.get_sample_value("antiphon_last_turn_timestamp_seconds", {"service": "s"}) is None
@@ -161,6 +172,12 @@ class TestPrometheus:
 
     def test_a_metric_that_nobody_uses_is_not_shown_as_zero(self, metrics: PrometheusMetrics) -> None:
         assert metrics.registry.get_sample_value("antiphon_last_turn_timestamp_seconds", {"service": "s"}) is None
+
+    def test_what_is_looked_at_is_as_of_the_scrape(self, metrics: PrometheusMetrics, server: TelemetryServer) -> None:
+        seen = iter((3, 5))
+        gauge = metrics.gauge("antiphon_db_pool_connections", state="in_use")
+        metrics.at_scrape(lambda: gauge.set(next(seen)))
+        assert [get(server, "/metrics")[2].count(f'{{state="in_use"}} {amount}.0') for amount in (3, 5)] == [1, 1]
 
     def test_two_parts_of_one_process_count_apart(self, metrics: PrometheusMetrics) -> None:
         other = PrometheusMetrics()

@@ -56,12 +56,15 @@ class Reading:
         self.world = World(self.app)
         self.store = SqlStore.open(self.url)
         self.projectors: list[Projector] = []
+        self.stores = [self.store]
 
     def projector(self, store: SqlStore | None = None, codec: Codec | None = None, **options: float) -> Projector:
         world = self.world
         clock: Clock = world.clock
         found = ProjectorOptions(**options)  # type: ignore[arg-type]
-        parts = ProjectorParts(world.broker, world.catalogue, codec or AvroCodec(), store or self.store, clock, found)
+        store = store or self.store
+        self.stores.append(store)
+        parts = ProjectorParts(world.broker, world.catalogue, codec or AvroCodec(), store, clock, found)
         self.projectors.append(Projector(parts))
         return self.projectors[-1]
 
@@ -95,7 +98,8 @@ class Reading:
     def close(self) -> None:
         for projector in self.projectors:
             projector.close()
-        self.store.close()
+        for store in self.stores:
+            store.close()
 
 
 def command_id(number: int) -> str:

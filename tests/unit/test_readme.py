@@ -104,7 +104,7 @@ def test_every_command_line_of_the_readme_is_understood() -> None:
     lines = [line for text in blocks("bash") for line in text.splitlines() if line.startswith("antiphon ")]
     assert {line.split()[1] for line in lines} == {
         "run", "dev", "send", "status", "commands", "topics", "gateway", "projector", "schemas", "control", "pipeline",
-        "dead-letters", "cancel", "workflows", "approvals",
+        "dead-letters", "cancel", "workflows", "approvals", "load",
     }  # fmt: skip
     for line in lines:
         _, *words = shlex.split(line, comments=True)

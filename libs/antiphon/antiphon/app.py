@@ -19,10 +19,12 @@ from antiphon.errors import ConfigurationError
 from antiphon.escalation import Escalation
 from antiphon.handler import NEWEST_VERSION, Handler, Hearing, Start, Workflow, hearing
 from antiphon.messages import Answer, Command, Event, Lane, Message
+from antiphon.metrics import Metrics, NoMetrics
 from antiphon.middleware import MiddlewareT, around, passed_by
 from antiphon.rate import Rate
 from antiphon.retry import IN_MEMORY, Retry
 from antiphon.topics import bad_name
+from antiphon.tracing import NoTracing, Tracing
 from antiphon.workflow_context import WorkflowContext
 
 CommandT = TypeVar("CommandT", bound=Command[Any])
@@ -219,6 +221,8 @@ class App(Handlers):
         super().__init__()
         self.service = service
         self.delivery = delivery
+        self.metrics: Metrics = NoMetrics()  # those of the process that runs it
+        self.tracing: Tracing = NoTracing()  # that of the process that runs it
         self.controls = ControlTable()  # what is declared at run time; its worker keeps it up to date
 
     @property

@@ -250,6 +250,13 @@ class Admin(ABC):
         """
 
     @abstractmethod
+    def has_members(self, group: str, timeout: float = 10.0) -> bool:
+        """Whether anybody is in this group just now; a killed member is until its session has ended.
+
+        Raises BrokerUnavailable.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Let go of the connection."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ ReplyT = TypeVar("ReplyT", bound=Answer | None)
 class SubmitOptions:
     """How a message travels. `command_id` is chosen by the sender or made; `priority` one of the four levels; `tenant`
     is whose it is; `deadline` is when it must have been started, `not_before` when it may be; `tags` and `metadata` are
-    labels for the read side."""
+    labels for the read side. `traceparent` and `tracestate` are W3C's, of whatever leads to it."""
 
     command_id: UUID | None = None
     correlation_id: str | None = None
@@ -33,6 +33,7 @@ class SubmitOptions:
     tenant: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     traceparent: str | None = None
+    tracestate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,16 @@ class Client(ABC):
 
     @abstractmethod
     async def request(
-        self, command: Command[ReplyT], *, timeout: Duration | None = None, options: SubmitOptions = SubmitOptions()
+        self,
+        command: Command[ReplyT],
+        *,
+        timeout: Duration | None = None,
+        options: SubmitOptions = SubmitOptions(),
+        stored: Callable[[UUID], None] | None = None,
     ) -> ReplyT:
         """Submit and wait for the answer, for as long as the command's class says if there is no `timeout`.
+
+        `stored` is told the command's id when the cluster has stored it.
 
         Raises CommandFailed (code `timeout` when none came in time).
         """

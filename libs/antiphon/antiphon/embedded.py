@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 
 from antiphon.app import App
-from antiphon.bootstrap import RunningWorker, installation, projector, worker
+from antiphon.bootstrap import RunningWorker, installation, projector, store, worker
 from antiphon.brokers.memory import MemoryBroker
 from antiphon.catalogue import Catalogue
 from antiphon.client import Client
@@ -18,8 +18,8 @@ from antiphon.clocks.system import SystemClock
 from antiphon.codecs.avro import AvroCodec
 from antiphon.settings import Settings
 from antiphon.store import Store
-from antiphon.stores.sql import SqlStore
 from antiphon.telemetry.prometheus import PrometheusMetrics
+from antiphon.tracing import NoTracing, Tracing
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +30,13 @@ class Embedded:
     Nothing of the log outlives it. The read side is in the database of the settings.
     """
 
-    def __init__(self, apps: Sequence[App], settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, apps: Sequence[App], settings: Settings, tracing: Tracing | None = None) -> None:
+        self.settings, self.tracing = settings, tracing or NoTracing()
         self.catalogue = Catalogue(list(apps), installation(settings))
         self.clock = SystemClock()
         self.broker = MemoryBroker(self.clock)
         self.metrics = PrometheusMetrics()
-        self.store: Store = SqlStore.open(settings.database_url)
+        self.store: Store = store(settings)
         self.workers: list[RunningWorker] = []
         self.listeners: list[Callable[[Collection[str]], None]] = []  # told which commands' rows have changed
         self._stop = threading.Event()
@@ -46,7 +46,7 @@ class Embedded:
         self.broker.admin().create_topics(self.catalogue.plans())
         self._start("projector", projector(self.broker, self.catalogue, self.store, self._tell).run)
         for app in self.catalogue.apps.values():
-            running = worker(app, self.broker, self.settings, self.metrics)
+            running = worker(app, self.broker, self.settings, self.metrics, self.tracing)
             self.workers.append(running)
             self._start(app.service, running.run)
         return self
@@ -62,7 +62,8 @@ class Embedded:
 
     def client(self, name: str = "client") -> Client:
         """A client on this broker; use it as an async context manager."""
-        return MemoryClient(ClientParts(self.catalogue, AvroCodec(), self.clock), self.broker, ClientOptions(name=name))
+        parts = ClientParts(self.catalogue, AvroCodec(), self.clock, self.tracing)
+        return MemoryClient(parts, self.broker, ClientOptions(name=name))
 
     @property
     def serving(self) -> bool:

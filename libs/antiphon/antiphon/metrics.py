@@ -11,6 +11,7 @@ Kind = Literal["counter", "gauge", "histogram"]
 
 MILLISECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 AGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
+LIFETIMES = (1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 14400.0, 43200.0, 86400.0, 604800.0)
 BATCHES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
 
 
@@ -56,6 +57,8 @@ def _histogram(
 
 
 SETTLED = ("completed", "failed", "timed_out", "cancelled", "dead_lettered")
+ENDED = ("completed", "failed", "timed_out", "cancelled")
+UNREADABLE = ("invalid-message", "undecodable", "unknown-schema", "unknown-type")
 ATTEMPTED = ("succeeded", "failed", "timeout")
 CLOSED = ("redriven", "discarded")
 COMMITTED = ("committed", "aborted", "refused", "unknown")
@@ -66,20 +69,38 @@ GATES = ("pause", "breaker", "rate")
 INPUTS = ("start", "reply", "failure", "timer", "signal", "cancel", "answer", "order")
 STANDSTILLS = ("differs", "failed")
 REBALANCES = ("assigned", "revoked", "lost")
-
+DUE = ("timer", "agenda")
+POOLED = ("in_use", "idle")
+TOKENS = ("input", "output")
+ASKED = ("answered", "rate_limited", "unavailable", "timeout", "refused", "failed")
+OTHERS = "(others)"  # the value of a label for all that a metric does not tell apart
+LAG = ("service", "topic", "partition")
 
 TABLE: tuple[Metric, ...] = (
     _counter("messages_consumed", "Records settled by their handlers", "topic", "message_type", outcome=SETTLED),
     _histogram("message_age_seconds", "From a record's time to its first attempt", "topic", buckets=AGES),
+    _histogram(
+        "message_latency_seconds",
+        "From a record's time to its settlement, of those that did not wait in the state",
+        "topic",
+        buckets=AGES,
+    ),
+    _counter("deserialization_failures", "Records that could not be read as a message", "topic", reason=UNREADABLE),
     _counter("duplicates_skipped", "Records whose id had been settled before", "topic"),
     _counter("messages_forwarded", "Records that lay in the wrong partition and were sent on", "topic"),
     _counter("messages_overtook", "Records that were admitted before another tenant's backlog", "topic"),
-    _counter("messages_produced", "Records written by committed batches", "topic"),
+    _counter("messages_produced", "Records of batches, by what became of these", "topic", outcome=COMMITTED),
     _counter("dead_letters", "Records that were given up", "topic", "reason"),
     _counter("dead_letters_closed", "Dead letters that were sent back to their owner", outcome=CLOSED),
     _counter("positions_lost", "Positions that their log no longer had", "topic"),
     _histogram("handler_duration_seconds", "From hand-over to the end of an attempt", "handler", outcome=ATTEMPTED),
     _gauge("handler_in_flight", "Records admitted and not settled", "service"),
+    _gauge("in_flight_limit", "Records that may be in flight", "service"),
+    _gauge("oldest_record_age_seconds", "Age of the oldest record in flight (0: none is)", "service"),
+    _gauge("handler_running", "Attempts under way", "service", "handler"),
+    _gauge("handler_capacity", "Attempts of this handler's kind that may be under way", "service", "handler"),
+    _gauge("processor_busy", "Commands that a declared processor carries out now", "service", "processor"),
+    _counter("processor_commands", "Commands that a declared processor has carried out", "service", "processor"),
     _counter("handler_retries", "Attempts after a failed one", "handler"),
     _counter("handler_timeouts", "Attempts that ran longer than their timeout", "handler"),
     _counter("transactions", "Batches by what became of them", outcome=COMMITTED),
@@ -98,6 +119,20 @@ TABLE: tuple[Metric, ...] = (
     _counter("held_back", "Deliveries that had to wait before an attempt, by what held them back", gate=GATES),
     _gauge("breaker_state", "0 closed, 1 half-open, 2 open, as this worker knows it", "service", "dependency"),
     _counter("breaker_transitions", "What breakers became", "dependency", state=BREAKER_STATES),
+    _counter("workflows_started", "Instances of workflows that have begun", "workflow"),
+    _histogram(
+        "workflow_duration_seconds",
+        "From a workflow's command to its end",
+        "workflow",
+        buckets=LIFETIMES,
+        outcome=ENDED,
+    ),
+    _histogram(
+        "timer_delay_seconds",
+        "From when a timer, or what waits in a state, was due to its turn",
+        buckets=AGES,
+        kind=DUE,
+    ),
     _counter("workflow_turns", "Inputs that led to a turn of a workflow", "workflow"),
     _counter("workflow_inputs_late", "Inputs that no instance waited for (any more)", kind=INPUTS),
     _counter("workflows_ended", "Instances of workflows that have ended", "workflow", outcome=SETTLED),
@@ -106,11 +141,20 @@ TABLE: tuple[Metric, ...] = (
     _counter("control_refused", "Records of control that make no sense", "service"),
     _gauge("held_records", "Records held in memory", "service"),
     _counter("consumer_rebalances", "What the group said", kind=REBALANCES),
-    _gauge("consumer_lag_records", "Records between a position and the end of its log", "topic", "partition"),
+    _gauge("consumer_lag_records", "Records between a position and the end of its log", *LAG),
     _gauge("last_turn_timestamp_seconds", "When the worker's loop last went round", "service"),
     _gauge("build_info", "Always 1", "version", "python"),
     _gauge("projection_lag_records", "Records between the read side and the end of the log", "topic"),
+    _gauge("projection_lag_seconds", "For how long the read side has been behind the end of the log", "projection"),
+    _counter("projection_errors", "Turns of the read side that failed", "projection"),
     _counter("projected_records", "Records read by the read side, by what it made of them", outcome=PROJECTED),
+    _gauge("workflows_active", "Instances that have not ended, as the read side knows them", "workflow"),
+    _gauge("workflows_stuck", "Instances that are parked, as the read side knows them", "workflow"),
+    _gauge("workflow_oldest_age_seconds", "Since when the oldest active instance has run (0: none does)", "workflow"),
+    _gauge("timers_pending", "Instances that wait for a time, as the read side knows them", "workflow"),
+    _gauge("outbox_overdue", "Commands taken in by a gateway and not seen in the log when they should have been"),
+    _gauge("outbox_oldest_age_seconds", "Since when the oldest of these has been taken in (0: there is none)"),
+    _gauge("db_pool_connections", "Connections of this process to the database of the read side", state=POOLED),
     _counter("commands_submitted", "Commands accepted by the gateway", "command_type"),
     _counter("commands_refused", "Commands that the gateway did not take, since too many wait", "service"),
     Metric(
@@ -120,6 +164,9 @@ TABLE: tuple[Metric, ...] = (
         ("http_request_method", "http_route", "http_response_status_code"),
         MILLISECONDS,
     ),
+    Metric("http_server_active_requests", "gauge", "Requests that the gateway is answering"),
+    _counter("llm_tokens", "Tokens that models read and wrote", "model", token_type=TOKENS),
+    _histogram("llm_request_duration_seconds", "From a prompt to its answer", "model", outcome=ASKED),
 )
 
 BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in TABLE}

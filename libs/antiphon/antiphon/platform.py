@@ -32,6 +32,7 @@ from antiphon.processing.options import WorkerOptions, WorkerParts
 from antiphon.status.projector import Projector, ProjectorParts
 from antiphon.store import Store
 from antiphon.topics import bad_name, topic_settings
+from antiphon.tracing import NoTracing, Tracing
 from antiphon.workflow.host import WorkflowHost
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class PlatformOptions:
     handlers: HandlerLimits = HandlerLimits()
     worker: WorkerOptions = field(default_factory=lambda: WorkerOptions(replica="platform"))
     metrics: Metrics = field(default_factory=NoMetrics)
+    tracing: Tracing = field(default_factory=NoTracing)
     store: Store | None = None
 
 
@@ -161,7 +163,7 @@ class Platform:
                 raise ConfigurationError([stopped])
             await asyncio.sleep(LOOK)
         limit = self._options.worker.limits.message_bytes
-        parts_ = ClientParts(catalogue, AvroCodec(), self._clock)
+        parts_ = ClientParts(catalogue, AvroCodec(), self._clock, self._options.tracing)
         self._client = MemoryClient(parts_, self._broker, ClientOptions("platform", limit))
         await self._client.__aenter__()
         self._sweeping = asyncio.create_task(self._sweep(), name="platform-sweeper")
@@ -177,7 +179,8 @@ class Platform:
 
     def _parts(self) -> WorkerParts:
         executor = LoopExecutor(self._options.handlers)
-        return WorkerParts(self._broker, AvroCodec(), self._clock, executor, self._options.metrics, WorkflowHost)
+        told = self._options.metrics, WorkflowHost, self._options.tracing
+        return WorkerParts(self._broker, AvroCodec(), self._clock, executor, *told)
 
     def _run(self, name: str, context: contextvars.Context, run: Callable[[threading.Event], object]) -> None:
         thread = threading.Thread(target=context.run, args=(run, self._stop), name=name, daemon=True)

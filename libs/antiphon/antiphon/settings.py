@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import uuid4
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
@@ -18,9 +18,9 @@ from pydantic_core import ErrorDetails, to_jsonable_python
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from antiphon.errors import ConfigurationError
+from antiphon.masking import MASK
 
 PREFIX = "ANTIPHON_"
-MASK = "********"
 _HARMLESS = ("security.protocol", "sasl.mechanism", "sasl.mechanisms", "client.id", "ssl.ca.location")
 
 
@@ -52,6 +52,14 @@ def _blob_store(text: str) -> str:
     return text
 
 
+def _http_url(text: str) -> str:
+    """The URL as it is, if it is one of HTTP without a password."""
+    parts = urlsplit(text) if _has_port(text) else None
+    if text and (parts is None or parts.scheme not in ("http", "https") or not parts.hostname or parts.username):
+        raise ValueError("it must be as in http://collector:4318/v1/traces, without a password")
+    return text
+
+
 class Settings(BaseSettings):
     """Every setting with its default; a service needs none of them to run against a local broker.
 
@@ -71,6 +79,9 @@ class Settings(BaseSettings):
     kafka: dict[str, str | int | bool] = Field(
         {}, repr=False, description="librdkafka settings for every client, as a JSON object"
     )
+    kafka_password_file: Path | None = Field(
+        None, description="a file with the SASL password, read again when it changes; wins over ANTIPHON_KAFKA"
+    )
     prefix: str = Field("antiphon.", description="what every topic and group name begins with")
     partitions: int = Field(12, ge=1, le=10_000, description="N, the partitions of every topic; never changed later")
     replica: str = Field(
@@ -78,6 +89,14 @@ class Settings(BaseSettings):
         description="unique name of this process among the replicas of its service",
     )
     database_url: str = Field("sqlite:///antiphon.sqlite3", repr=False, description="SQLAlchemy URL of the read side")
+    database_password_file: Path | None = Field(
+        None, description="a file with PostgreSQL's password, read anew for each connection; wins over the URL"
+    )
+    keep_days: int = Field(
+        90,
+        ge=0,
+        description="days for which the read side keeps what has ended and closed dead letters; 0: for ever",
+    )
     host: str = Field("127.0.0.1", description="where the gateway listens")
     port: int = Field(8003, ge=0, le=65_535, description="the gateway's port; 0 takes a free one")
     metrics_host: str = Field("127.0.0.1", description="where metrics and health are served")
@@ -106,11 +125,27 @@ class Settings(BaseSettings):
     grace: float = Field(20.0, ge=0, description="seconds that a stopping process waits for what is in flight")
     llm_url: str | None = Field(None, description="an OpenAI-compatible server; without it an offline model answers")
     llm_key: SecretStr | None = Field(None, repr=False, description="the key that the model's server wants")
+    llm_key_file: Path | None = Field(
+        None, description="a file with that key, read again when it changes; in place of ANTIPHON_LLM_KEY"
+    )
     llm_model: str = Field("", description="the model to ask for; with Azure OpenAI the deployment")
     llm_api_version: str | None = Field(None, description="only for Azure OpenAI's dated API: its api-version")
     llm_timeout: float = Field(60.0, gt=0, description="seconds that the model may take for one answer")
     llm_connections: int = Field(100, ge=1, description="requests to the model that may be under way at once")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="what is logged")
+    log_format: Literal["json", "console"] | None = Field(
+        None, description="json or console; unset: console at a terminal, else json"
+    )
+    log_executions: bool = Field(
+        False, description="a log line at the end of every attempt of a handler; else only of those that failed"
+    )
+    traces: Annotated[str, AfterValidator(_http_url)] = Field(
+        "", description="where spans go by OTLP/HTTP, such as http://collector:4318/v1/traces; without it none are made"
+    )
+    traces_ratio: float = Field(1.0, ge=0, le=1, description="which part of all new traces is recorded")
+    traces_join: Literal["links", "parents"] = Field(
+        "links", description="how handling is joined to sending: links between traces, or parents in one trace"
+    )
 
 
 def read_settings(**overrides: object) -> Settings:
@@ -129,6 +164,22 @@ def _mistake(found: ErrorDetails) -> str:
     shown = field not in Settings.model_fields or Settings.model_fields[field].repr
     value = f", not {found['input']!r}" if shown else ""
     return f"{PREFIX}{field.upper()}: {found['msg']}{value}"
+
+
+def secrets(settings: Settings) -> list[str]:
+    """What must be told to nobody: every value of these settings that only its owner may know."""
+    values = [getattr(settings, name) for name in Settings.model_fields]
+    found = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+    found += [str(value) for name, value in settings.kafka.items() if _is_secret(name)]
+    for url in (settings.database_url, settings.llm_url or ""):
+        password = urlsplit(url).password if "://" in url else None
+        found += [] if password is None else [password, unquote(password)]
+    return found
+
+
+def _is_secret(name: str) -> bool:
+    """Whether one of the client's own settings is a secret by its name."""
+    return any(word in name for word in ("password", "secret", "sasl.jaas", "key.pem", "token"))
 
 
 class Explained(NamedTuple):

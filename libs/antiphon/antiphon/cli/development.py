@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from tempfile import TemporaryDirectory
 
 from antiphon import bootstrap
@@ -22,7 +22,7 @@ from antiphon.telemetry.server import Probes, TelemetryServer
 @contextmanager
 def development(apps: Sequence[App], settings: Settings) -> Iterator[tuple[str, str]]:
     """Everything, for as long as the block lasts; gives the URLs of the gateway and of the metrics."""
-    with Embedded(apps, settings) as platform:
+    with closing(bootstrap.tracing(settings, "dev")) as spans, Embedded(apps, settings, spans) as platform:
         parts = GatewayParts(
             platform.catalogue,
             platform.client("gateway"),

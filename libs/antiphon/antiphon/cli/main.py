@@ -20,15 +20,19 @@ from antiphon.cli import (
     commands,
     config,
     control,
+    database,
     dead_letters,
     pipeline,
+    read_side,
     schemas,
+    state,
     topics,
     workflows,
 )
 from antiphon.cli.cancelling import cancel
 from antiphon.cli.console import WRONG_INPUT, clearly, err, exit_codes, fail, read_argument, show_value, waiting
 from antiphon.cli.discovery import chosen_packages, find_apps, load_app
+from antiphon.cli.loading import load
 from antiphon.cli.options import Apps, AsJson, Later, NotBefore, Wait, catalogue, quiet_settings, start_time
 from antiphon.client import SubmitOptions
 from antiphon.lifecycle import FINAL
@@ -48,10 +52,13 @@ cli.add_typer(dead_letters.cli, name="dead-letters")
 cli.add_typer(workflows.cli, name="workflows")
 cli.add_typer(approvals.cli, name="approvals")
 cli.add_typer(topics.cli, name="topics")
+cli.add_typer(state.cli, name="state")
+cli.add_typer(read_side.cli, name="read-side")
 cli.add_typer(schemas.cli, name="schemas")
 cli.add_typer(asyncapi.cli, name="asyncapi")
 cli.add_typer(config.cli, name="config")
 cli.add_typer(control.cli, name="control")
+cli.add_typer(database.cli, name="database")
 cli.add_typer(pipeline.cli, name="pipeline")
 cli.add_typer(blobs.cli, name="blobs")
 
@@ -182,6 +189,7 @@ def status(
 
 
 cli.command(epilog=exit_codes("it has ended otherwise, or not within --wait"))(cancel)
+cli.command(epilog=exit_codes("more than --allowed-errors were not served"))(load)
 
 
 def main() -> None:

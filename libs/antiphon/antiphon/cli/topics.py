@@ -21,6 +21,7 @@ class Format(StrEnum):
 
     STRIMZI = "strimzi"
     KAFKA_TOPICS = "kafka-topics"
+    HELM = "helm"
 
 
 @cli.command(epilog=exit_codes("a topic that exists has other partitions"))
@@ -70,23 +71,27 @@ def plan(app: Apps = None, as_json: AsJson = False) -> None:
 @clearly
 def export(
     app: Apps = None,
-    format_: Annotated[Format, typer.Option("--format", help="Strimzi resources, or lines of Kafka's own tool")] = (
-        Format.STRIMZI
-    ),
+    format_: Annotated[
+        Format, typer.Option("--format", help="Strimzi resources, lines of Kafka's own tool, or values of the chart")
+    ] = (Format.STRIMZI),
     cluster: Annotated[str, typer.Option(help="Strimzi's name of the Kafka cluster")] = "kafka",
     replicas: Annotated[int | None, typer.Option(min=1, max=32_767, help="else the cluster's default")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the declared topics for another tool to make; no cluster is asked. With --json, as `plan` has them."""
+    from antiphon.cli.chart_values import chart_values
     from antiphon.cli.topic_export import kafka_topics, strimzi
 
     settings = read_settings()
-    plans = catalogue(app, settings).plans()
+    known = catalogue(app, settings)
+    plans = known.plans()
     if as_json:
         rows = [{"topic": each.name, "partitions": each.partitions, "settings": dict(each.settings)} for each in plans]
         show(rows, (), as_json=True)
     elif format_ is Format.STRIMZI:
         print(strimzi(plans, cluster, replicas), end="")
+    elif format_ is Format.HELM:
+        print(chart_values(known), end="")
     else:
         print(kafka_topics(plans, settings.bootstrap_servers, replicas), end="")
 

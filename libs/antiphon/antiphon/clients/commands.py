@@ -15,6 +15,7 @@ from antiphon.envelope import DECLARED_TYPE, Origin, ReplyAddress, headers, repl
 from antiphon.errors import InvalidMessage, MessageTooLarge
 from antiphon.messages import PRIORITIES, Command, Event
 from antiphon.topics import partition_of
+from antiphon.tracing import Tracing
 
 CORRELATION_LENGTH = 128
 LONGEST_TENANT = 128
@@ -23,8 +24,10 @@ LONGEST_TENANT = 128
 class CommandRecords:
     """Encodes, addresses and places what one client sends; `message_bytes` is the most an encoded command may have."""
 
-    def __init__(self, codec: Codec, installation: Installation, name: str, message_bytes: int) -> None:
-        self._codec = codec
+    def __init__(
+        self, codec: Codec, installation: Installation, name: str, message_bytes: int, tracing: Tracing
+    ) -> None:
+        self._codec, self._tracing = codec, tracing
         self._installation = installation
         self._source = f"client/{name}"
         self._limit = message_bytes
@@ -44,8 +47,12 @@ class CommandRecords:
             options.correlation_id or _as_correlation(own_key) or str(id_),
             None if options.causation_id is None else str(options.causation_id),
             None if options.traceparent is None else options.traceparent.encode(),
+            None if options.tracestate is None else options.tracestate.encode(),
             tenant=None if options.tenant is None else options.tenant.encode(),
         )
+        topic = self._topic(command, options)
+        if self._tracing.on:
+            origin = self._tracing.sent(origin, topic, str(id_))
         found = headers(self._source, kind.type_name(), str(id_), when, origin) + _option_headers(options)
         if isinstance(command, DeclaredCommand):
             found.append((DECLARED_TYPE, command.command_type.encode()))
@@ -53,10 +60,13 @@ class CommandRecords:
             found += reply_headers(reply)
         key = (origin.correlation_id if own_key is None else own_key).encode()
         partition = partition_of(key, self._installation.partitions)
+        return id_, Outgoing(topic, partition, key, value, found)
+
+    def _topic(self, message: Command[Any] | Event, options: SubmitOptions) -> str:
         names = self._installation.names
-        if isinstance(command, Event):
-            return id_, Outgoing(names.events(command.family), partition, key, value, found)
-        return id_, Outgoing(names.of_command(type(command), options.priority), partition, key, value, found)
+        if isinstance(message, Event):
+            return names.events(message.family)
+        return names.of_command(type(message), options.priority)
 
 
 def _as_correlation(key: str | None) -> str | None:

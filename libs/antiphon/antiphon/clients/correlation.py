@@ -6,8 +6,8 @@ import asyncio
 import itertools
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any, TypeVar, cast
@@ -30,6 +30,7 @@ from antiphon.lifecycle import CancelRequested
 from antiphon.messages import Answer, Command, Event, Message
 from antiphon.processing.announced import announcements
 from antiphon.topics import partition_of, single_partition
+from antiphon.tracing import NoTracing, Tracing
 
 ReplyT = TypeVar("ReplyT", bound=Answer | None)
 
@@ -41,6 +42,7 @@ class ClientParts:
     catalogue: Catalogue
     codec: Codec
     clock: Clock
+    tracing: Tracing = field(default_factory=NoTracing)
 
 
 class CorrelatingClient(Client):
@@ -53,7 +55,8 @@ class CorrelatingClient(Client):
     def __init__(self, parts: ClientParts, name: str, message_bytes: int) -> None:
         self._catalogue, self._codec, self._clock = parts.catalogue, parts.codec, parts.clock
         self._names = parts.catalogue.installation.names
-        self._records = CommandRecords(parts.codec, parts.catalogue.installation, name, message_bytes)
+        installation = parts.catalogue.installation
+        self._records = CommandRecords(parts.codec, installation, name, message_bytes, parts.tracing)
         self._instance_records = InstanceRecords(parts.catalogue.installation, name, message_bytes)
         self._answers = Answers(parts.codec)
         self._token = token_hex(8)
@@ -95,7 +98,12 @@ class CorrelatingClient(Client):
         return await self._submit(event, options, None)
 
     async def request(
-        self, command: Command[ReplyT], *, timeout: Duration | None = None, options: SubmitOptions = SubmitOptions()
+        self,
+        command: Command[ReplyT],
+        *,
+        timeout: Duration | None = None,
+        options: SubmitOptions = SubmitOptions(),
+        stored: Callable[[UUID], None] | None = None,
     ) -> ReplyT:
         patience = command.answer_within if timeout is None else seconds(timeout)
         token = f"{self._token}.{next(self._numbers)}".encode()
@@ -107,6 +115,8 @@ class CorrelatingClient(Client):
                 await self._ready(type(command))
                 await self._listen_once()
                 id_ = await self._submit(command, self._within(patience, options), address)
+                if stored is not None:
+                    stored(id_)
                 return cast(ReplyT, await answer)
         except TimeoutError:
             if id_ is None:

@@ -26,9 +26,11 @@ from antiphon.broker import Outgoing, Record
 from antiphon.clients.correlation import ClientParts, CorrelatingClient
 from antiphon.clients.kafka_settings import Settings, aiokafka_settings
 from antiphon.errors import BrokerUnavailable, RecordRefused, UnknownTopic
+from antiphon.secret_file import SecretFile
 
 log = logging.getLogger(__name__)
 HEADER_BYTES = 48_000  # what key and headers may have on top of the message
+LOOK = 1.0  # seconds between two looks at the file with the password
 AGAIN = 0.5  # seconds until a failed fetch is tried again
 FLUSH = 1.0  # seconds for what is still unacknowledged when the client closes
 
@@ -38,7 +40,7 @@ class KafkaClientOptions:
     """`name` stands in the source of every command; `message_bytes` is the most an encoded one may have.
 
     `patience` is how many seconds the cluster may take for one answer. `settings` are those of librdkafka, as services
-    have them: security and `client.id` apply here too.
+    have them: security and `client.id` apply here too. With a `password`, its user logs in with what that file holds.
     """
 
     bootstrap_servers: str
@@ -46,6 +48,7 @@ class KafkaClientOptions:
     message_bytes: int = 1_000_000
     patience: float = 10.0
     settings: Settings = field(default_factory=dict)
+    password: SecretFile | None = None
 
 
 class KafkaClient(CorrelatingClient):
@@ -60,6 +63,9 @@ class KafkaClient(CorrelatingClient):
             "request_timeout_ms": int(options.patience * 1000),
             **aiokafka_settings(options.settings),
         }
+        if options.password is not None:
+            self._connection["sasl_plain_password"] = options.password.value()
+        self._following: asyncio.Task[None] | None = None
         self._producer: AIOKafkaProducer | None = None
         self._replacing = asyncio.Lock()
         self._consumer: AIOKafkaConsumer | None = None
@@ -74,6 +80,18 @@ class KafkaClient(CorrelatingClient):
         )
         await self._start(producer)
         self._producer = producer
+        if self._options.password is not None and self._following is None:
+            self._following = asyncio.create_task(self._follow(self._options.password), name="client-password")
+
+    async def _follow(self, password: SecretFile) -> None:
+        """A new password is for new connections; aiokafka has no call for that."""
+        while True:
+            await asyncio.sleep(LOOK)
+            found = self._connection["sasl_plain_password"] = password.value()
+            if self._producer is not None:
+                self._producer.client._sasl_plain_password = found
+            if self._consumer is not None:
+                self._consumer._client._sasl_plain_password = found
 
     async def _start(self, client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
         try:
@@ -153,6 +171,9 @@ class KafkaClient(CorrelatingClient):
                 self._answers.take(_record(found))
 
     async def _shut(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
         if self._receiving is not None:
             self._receiving.cancel()
             with suppress(asyncio.CancelledError):

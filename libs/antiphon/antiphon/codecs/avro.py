@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from typing import Any, TypeVar
@@ -112,8 +111,10 @@ class AvroCodec(Codec):
     @staticmethod
     def _write(known: ClassSchema, fields: Mapping[str, Any]) -> bytes:
         if known.write is not None:
-            with suppress(Exception):
+            try:
                 return known.head + known.write(fields)
+            except Exception:
+                pass  # fastavro has the say, and the error
         body = BytesIO()
         try:
             schemaless_writer(body, known.parsed, fields)

@@ -237,8 +237,10 @@ class _Writing:
         self._bytes_of(f"to_json({value})")
 
     def _instant(self, _: Schema, value: str) -> None:
-        self._must(f"type({value}) is datetime")
-        self._source.add(f"add(long(micros({value})))")
+        # microseconds since 1970 are what fastavro takes too, and what the platform's own records state
+        source = self._source
+        source.block(f"if type({value}) is datetime:", lambda: source.add(f"{value} = micros({value})"))
+        source.add(f"add(long({value}))")
 
     def _record(self, schema: Schema, value: str) -> None:
         source = self._source

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from io import BytesIO
@@ -123,8 +122,10 @@ class Reading:
         An alternative that does not fit its class is a ValidationError.
         """
         if self.generated is not None:
-            with suppress(Exception):
+            try:
                 return self.generated(value, start)
+            except Exception:
+                pass  # fastavro has the say, and the error
         source = BytesIO(value)
         source.seek(start)
         found: dict[str, Any] = self.read(source, self.writer, self.reader)

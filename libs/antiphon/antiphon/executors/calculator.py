@@ -14,6 +14,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.sharedctypes import Synchronized
 from time import monotonic
@@ -27,6 +28,7 @@ STARTING = 60.0  # seconds for a child to start and to import what its first cal
 LOOK = 0.05  # seconds between two looks at which call is under way, and whether it is still wanted
 NOT_BEGUN = -1
 
+Begin = Callable[[], None]
 Timed = tuple[bytes, float]  # an outcome, and the seconds that it took
 
 
@@ -41,7 +43,9 @@ class Lost:
 class Calculator:
     """One child at a time, started when there is something to do; used by one thread, closed by any."""
 
-    def __init__(self) -> None:
+    def __init__(self, begin: Begin | None = None) -> None:
+        """`begin` is what a child does first; it is pickled on its way there."""
+        self._begin = begin
         self._under_way: Any = SPAWN.RawValue("q", NOT_BEGUN)  # the index of the call that the child makes
         self._lock = threading.Lock()
         self._closed = False
@@ -86,7 +90,8 @@ class Calculator:
 
     def _start(self) -> None:
         ours, theirs = SPAWN.Pipe()
-        arguments = (theirs, self._under_way, logging.getLogger().level)
+        begin = self._begin or partial(logging.basicConfig, level=logging.getLogger().level)
+        arguments = (theirs, self._under_way, begin)
         child = SPAWN.Process(target=serve, args=arguments, name="calculator", daemon=True)
         try:
             child.start()
@@ -146,12 +151,12 @@ class Calculator:
 # -- in the child ----------------------------------------------------------------------------------------------------
 
 
-def serve(connection: Connection, under_way: Synchronized[int], level: int) -> None:
+def serve(connection: Connection, under_way: Synchronized[int], begin: Begin) -> None:
     """Make the calls that come, until the parent hangs up."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    logging.basicConfig(level=level)
+    begin()
     while True:
         try:
             received: Sequence[bytes] = connection.recv()

@@ -45,8 +45,11 @@ class Task:
 class Calculators:
     """Takes calculated work; `report` is told of each that has ended, from any thread."""
 
-    def __init__(self, limit: int, report: Callable[[Sequence[Work]], None]) -> None:
-        """`limit`: how many children there may be; 0 for one for each core."""
+    def __init__(
+        self, limit: int, report: Callable[[Sequence[Work]], None], begin: Callable[[], None] | None = None
+    ) -> None:
+        """`limit`: how many children there may be; 0 for one for each core. `begin` is what each child does first."""
+        self._begin = begin
         self._limit = limit or os.cpu_count() or 1
         self._report = report
         self._changed = threading.Condition()
@@ -80,7 +83,7 @@ class Calculators:
             self._changed.notify(len(tasks))
 
     def _start(self) -> None:
-        calculator = Calculator()
+        calculator = Calculator(self._begin)
         self._calculators.append(calculator)
         thread = threading.Thread(target=self._run, args=(calculator,), name="calculator", daemon=True)
         self._threads.append(thread)

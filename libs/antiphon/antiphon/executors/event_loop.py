@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class HandlerLimits:
     """How many asynchronous handlers may be suspended at once, how many threads synchronous ones have, and how many
-    processes those that compute (0: one for each core)."""
+    processes those that compute (0: one for each core); `begin` is what such a process does first."""
 
     asynchronous: int = 1000
     synchronous: int = 32
     calculators: int = 0
+    begin: Callable[[], None] | None = None
 
 
 class CommitLane:
@@ -102,7 +103,7 @@ class LoopExecutor(Executor):
         if self._calculators is None:
             from antiphon.executors.calculators import Calculators  # most programs never need it
 
-            self._calculators = Calculators(self._limits.calculators, self._calculated)
+            self._calculators = Calculators(self._limits.calculators, self._calculated, self._limits.begin)
         self._calculators.add(work)
 
     def _calculated(self, ended: Sequence[Work]) -> None:

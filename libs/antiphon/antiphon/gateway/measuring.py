@@ -17,12 +17,14 @@ class Measuring:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         begun, status = time.perf_counter(), 500
+        self._count(1)
 
         async def note_status(message: Message) -> None:
             nonlocal status
@@ -33,7 +35,12 @@ class Measuring:
         try:
             await self._app(scope, receive, note_status)
         finally:
+            self._count(-1)
             self._observe(scope, status, time.perf_counter() - begun)
+
+    def _count(self, more: int) -> None:
+        self._active += more
+        self._metrics.gauge("http_server_active_requests").set(self._active)
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "(none)")

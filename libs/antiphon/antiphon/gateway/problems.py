@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from antiphon.errors import StoreUnavailable
+from antiphon.masking import masked
 
 LOG = logging.getLogger(__name__)
 RETRY_AFTER = 5
@@ -84,9 +85,9 @@ def response(problem: Problem) -> JSONResponse:
         type=f"urn:antiphon:problem:{problem.slug}",
         title=HTTPStatus(problem.status_code).phrase,
         status=problem.status_code,
-        detail=str(problem.detail),
+        detail=masked(str(problem.detail)),
         next=problem.next,
-        errors=list(problem.errors),
+        errors=[WrongField(field=masked(each.field), problem=masked(each.problem)) for each in problem.errors],
     )
     return JSONResponse(
         body.model_dump(exclude={"errors"} if not problem.errors else set()),

@@ -53,9 +53,16 @@ class Production:
         return DeclaredCommand(command_type=found.name, parameters=request.parameters)
 
     async def produce(
-        self, submission: Submission, command: Command[Any], request: SubmitRequest, traceparent: str | None = None
+        self,
+        submission: Submission,
+        command: Command[Any],
+        request: SubmitRequest,
+        trace: tuple[str | None, str | None] = (None, None),
     ) -> None:
-        """Return when the cluster has stored it. Raises what `Client.submit` does; a slow cluster is unavailable."""
+        """Return when the cluster has stored it. Raises what `Client.submit` does; a slow cluster is unavailable.
+
+        `trace` is W3C's traceparent and tracestate of the request.
+        """
         options = SubmitOptions(
             command_id=UUID(submission.command_id),
             correlation_id=submission.correlation_id,
@@ -65,7 +72,8 @@ class Production:
             subject=request.metadata.subject,
             tenant=request.metadata.tenant,
             tags=submission.tags,
-            traceparent=traceparent,
+            traceparent=trace[0],
+            tracestate=trace[1],
         )
         try:
             async with asyncio.timeout(self._timeout):

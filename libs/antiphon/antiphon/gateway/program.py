@@ -20,7 +20,7 @@ from antiphon.gateway.app import gateway
 from antiphon.gateway.measuring import Measuring
 from antiphon.gateway.parts import GatewayOptions, GatewayParts
 from antiphon.settings import Settings
-from antiphon.stores.sql import SqlStore
+from antiphon.status.measures import connections_look
 from antiphon.telemetry.prometheus import PrometheusMetrics
 from antiphon.telemetry.server import Probes, TelemetryServer
 
@@ -75,16 +75,18 @@ class GatewayServer:
 
 def run_gateway(catalogue: Catalogue, settings: Settings) -> int:
     """Serve until SIGTERM; metrics and health are on the metrics port."""
-    bootstrap.begin_process(settings)
+    bootstrap.begin_process(settings, "gateway")
     names = catalogue.installation.names
     with closing(bootstrap.admin(settings)) as cluster:
         bootstrap.check_topics(cluster, catalogue, {names.schemas, names.control, *map(names.commands, catalogue.apps)})
-    store = SqlStore.open(settings.database_url)
+    store = bootstrap.store(settings)
     metrics = PrometheusMetrics()
-    client = bootstrap.client(catalogue, settings, "gateway")
+    spans = bootstrap.tracing(settings, "gateway")
+    client = bootstrap.client(catalogue, settings, "gateway", spans)
     parts = GatewayParts(catalogue, client, AvroCodec(), store, SystemClock(), options(settings), metrics)
     app = gateway(parts)
     app.add_middleware(Measuring, metrics=metrics)
+    metrics.at_scrape(connections_look(store, metrics))
     stop = bootstrap.until_signalled()
     serving = threading.Event()
 
@@ -101,4 +103,5 @@ def run_gateway(catalogue: Catalogue, settings: Settings) -> int:
     finally:
         telemetry.close()
         store.close()
+        spans.close()
     return 0

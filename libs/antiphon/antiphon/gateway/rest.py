@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
@@ -34,9 +35,9 @@ Key = Annotated[
     str | None,
     Header(min_length=1, max_length=255, description="The same key with the same body is the same command."),
 ]
-Trace = Annotated[
-    str | None, Header(max_length=128, pattern="^[0-9a-f]{2}(-[0-9a-f]{2,32}){3}", include_in_schema=False)
-]
+Trace = Annotated[str | None, Header(include_in_schema=False)]
+TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+LONGEST_TRACESTATE = 512
 Wait = Annotated[
     str | None,
     Query(description="Such as 10s, at most 60s: wait for the command's end or, with If-None-Match, for any change."),
@@ -60,10 +61,14 @@ def submitting(service: Submitting) -> APIRouter:
 
     @routes.post("/commands/submit", status_code=202, responses=_problems(400, 409, 413, 422, 503))
     async def submit(
-        request: SubmitRequest, response: Response, idempotency_key: Key = None, traceparent: Trace = None
+        request: SubmitRequest,
+        response: Response,
+        idempotency_key: Key = None,
+        traceparent: Trace = None,
+        tracestate: Trace = None,
     ) -> Accepted:
         """Submit a command: it is kept, then carried out by its service. Clients never wait for the work itself."""
-        row = await service.submit(request, SubmitHeaders(idempotency_key, traceparent))
+        row = await service.submit(request, SubmitHeaders(idempotency_key, *trace_context(traceparent, tracestate)))
         response.headers["Location"] = f"/commands/{row.command_id}"
         return accepted(row)
 
@@ -137,6 +142,14 @@ def types(catalogue: Catalogue, declared: Callable[[], Awaitable[dict[str, Comma
         return CommandTypes(command_types=[*built_in, *map(declared_command_type, (await declared()).values())])
 
     return routes
+
+
+def trace_context(traceparent: str | None, tracestate: str | None) -> tuple[str | None, str | None]:
+    """W3C's headers as far as they can be read; a request never fails for them."""
+    if traceparent is None or not TRACEPARENT.fullmatch(traceparent):
+        return None, None
+    usable = tracestate is not None and tracestate.isascii() and 0 < len(tracestate) <= LONGEST_TRACESTATE
+    return traceparent, tracestate if usable else None
 
 
 def _seconds(wait: str | None) -> float:

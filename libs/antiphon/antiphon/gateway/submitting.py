@@ -31,6 +31,7 @@ class SubmitHeaders:
 
     idempotency_key: str | None = None
     traceparent: str | None = None
+    tracestate: str | None = None
 
 
 class Submitting:
@@ -47,7 +48,7 @@ class Submitting:
         await self._admit(submission)
         known = await self._promise(submission)
         if known is None or await self._is_left_to_us(known, submission):
-            await self._produce(submission, command, request, headers.traceparent)
+            await self._produce(submission, command, request, headers)
         if known is None:
             self._parts.metrics.counter(
                 "antiphon_commands_submitted_total", command_type=command_name(type(command))
@@ -120,10 +121,11 @@ class Submitting:
         return await self._defer(replace(submission, due_at=known.due_at), now + self._options.again_after)
 
     async def _produce(
-        self, submission: Submission, command: Command[Any], request: SubmitRequest, traceparent: str | None
+        self, submission: Submission, command: Command[Any], request: SubmitRequest, headers: SubmitHeaders
     ) -> None:
         try:
-            await self._production.produce(submission, command, request, traceparent)
+            trace = headers.traceparent, headers.tracestate
+            await self._production.produce(submission, command, request, trace)
         except (MessageTooLarge, InvalidMessage) as error:  # it never can be produced
             await run_in_threadpool(self._parts.store.withdraw, submission.command_id)
             if isinstance(error, MessageTooLarge):

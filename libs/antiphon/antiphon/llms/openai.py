@@ -17,6 +17,7 @@ from antiphon.llm import Completion, Llm, Prompt
 from antiphon.llms.answers import checker
 from antiphon.llms.chat import completion, request
 from antiphon.llms.refusals import refusal
+from antiphon.secret_file import SecretFile
 
 KEY_SETTING = "ANTIPHON_LLM_KEY"
 
@@ -30,7 +31,8 @@ class OpenAiOptions:
 
     `url` is what the paths are put behind: `https://api.openai.com/v1`, `https://<resource>.openai.azure.com/openai/v1`,
     or, with `api_version` (Azure OpenAI's dated API), the resource itself: `https://<resource>.openai.azure.com`; then
-    `model` is the name of the deployment. A server without authentication needs neither `key` nor `token`.
+    `model` is the name of the deployment. A server without authentication needs neither `key` nor `token`; a `key_file`
+    is read again for each request.
 
     `timeout` is in seconds and bounds a whole request, `connect_timeout` the way to the server; `connections` is how
     many requests may be under way at once on one event loop, others wait in line (their timeout running). `token_limit`
@@ -41,6 +43,7 @@ class OpenAiOptions:
     model: str
     key: str | None = field(default=None, repr=False)
     token: Token | None = field(default=None, repr=False)
+    key_file: SecretFile | None = field(default=None, repr=False)
     api_version: str | None = None
     timeout: float = 60.0
     connect_timeout: float = 5.0
@@ -66,8 +69,8 @@ class OpenAiOptions:
             found.append("ANTIPHON_LLM_MODEL is missing: name the model, with Azure the deployment")
         if self.key is not None and not fit_for_header(self.key):
             found.append(f"{KEY_SETTING} holds a space, a line break or a character that no key has")
-        if self.key is not None and self.token is not None:
-            found.append(f"give {KEY_SETTING} or a token, not both")
+        if sum(each is not None for each in (self.key, self.token, self.key_file)) > 1:
+            found.append(f"give {KEY_SETTING}, {KEY_SETTING}_FILE or a token, one of them")
         if min(self.timeout, self.connect_timeout, self.connections) <= 0:
             found.append("timeout, connect_timeout and connections of a model must be above 0")
         return found
@@ -161,9 +164,12 @@ class OpenAiLlm(Llm):
             if not fit_for_header(token):
                 raise LlmKeyRefused(f"what was given as a token for {self._named} is none; check its source")
             return {"Authorization": f"Bearer {token}"}
-        if options.key is None:
+        key = options.key if options.key_file is None else options.key_file.value()
+        if key is None:
             return {}
-        return {"api-key": options.key} if options.api_version else {"Authorization": f"Bearer {options.key}"}
+        if not fit_for_header(key):
+            raise LlmKeyRefused(f"the file of {KEY_SETTING}_FILE holds no key for {self._named}; write one there")
+        return {"api-key": key} if options.api_version else {"Authorization": f"Bearer {key}"}
 
     def _secret(self, headers: dict[str, str]) -> str | None:
         """What must be told to nobody, even if the server repeats it."""

@@ -66,6 +66,7 @@ class Commit:
     told: list[Told] = field(default_factory=list)
     abandoned: bool = False
     outcome: Outcome | None = None
+    disowned: bool = False  # aborted since the member is not what it believed to be
     reason: str = ""
     seconds: float = 0.0
 

@@ -12,12 +12,13 @@ from antiphon.errors import Permanent
 from antiphon.executor import Work
 from antiphon.messages import Command, Event
 from antiphon.processing.delivery import Delivery
+from antiphon.tracing import Span
 
 
 class Bundle(Work):
     """One call; a delivery whose message cannot be read has failed before it, and the others do not notice."""
 
-    __slots__ = ("_extend", "_given", "asynchronous", "deliveries", "handler", "rank", "timeout")
+    __slots__ = ("_extend", "_given", "_span", "asynchronous", "deliveries", "handler", "rank", "timeout")
 
     def __init__(self, deliveries: Sequence[Delivery]) -> None:
         """Of one handler, and of different keys."""
@@ -28,6 +29,7 @@ class Bundle(Work):
         self._given: list[Delivery] = []  # those whose messages the handler is given, in this order
         self._extend: Callable[[], None] | None = None
         self.stop = None  # one message that is cancelled does not end the call of all
+        self._span: Span | None = None
 
     def __str__(self) -> str:
         return f"handler {self.handler.name} ({len(self.deliveries)} messages)"
@@ -43,7 +45,19 @@ class Bundle(Work):
         for delivery in self.deliveries:
             delivery.extend = extend
 
+    def _trace(self) -> None:
+        """One span for the call, joined to all of its messages; what follows from any of them is below it."""
+        span = self._span = self.deliveries[0].span_of_call(self.deliveries)
+        if span is not None:
+            span.enter()
+
+    def _end_span(self, error: BaseException | None = None) -> None:
+        if self._span is not None:
+            self._span.end(error)
+            self._span = None
+
     def _prepare(self) -> tuple[list[Any], BundleContext]:
+        self._trace()
         messages, contexts = [], []
         for delivery in self.deliveries:
             try:
@@ -77,6 +91,7 @@ class Bundle(Work):
         except Permanent as error:
             self.fail(error)
             return
+        self._end_span()
         for delivery, outcome in zip(self._given, outcomes, strict=True):
             if isinstance(outcome, Failed):
                 delivery.fail(outcome.error)
@@ -96,6 +111,7 @@ class Bundle(Work):
         return result
 
     def fail(self, error: BaseException) -> None:
+        self._end_span(error)
         for delivery in self._given:
             delivery.fail(error)
 

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 from antiphon.broker import Broker, Producer
 from antiphon.clock import Clock
-from antiphon.errors import BrokerError, BrokerUnavailable, ProducerFenced, RecordRefused, TransactionAborted
+from antiphon.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    MembershipChanged,
+    ProducerFenced,
+    RecordRefused,
+    TransactionAborted,
+)
 from antiphon.processing.batch import Commit, Outcome
 
 log = logging.getLogger(__name__)
@@ -87,6 +94,7 @@ class Committer(ABC):
         except RecordRefused as error:
             outcome, reason = self._abort(Outcome.REFUSED), str(error)
         except TransactionAborted as error:
+            commit.disowned = isinstance(error, MembershipChanged)
             outcome, reason = self._abort(Outcome.ABORTED), str(error)
         except Exception as error:
             outcome, reason = self._unknown(error), str(error)

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from antiphon.broker import Member, Outgoing, Partition
+from antiphon.broker import Outgoing, Partition
 from antiphon.processing.batch import Batch, Commit, Input, Outcome, tell
 from antiphon.processing.commit import Committer
 from antiphon.processing.measures import Measures
+from antiphon.processing.membership import Membership
 from antiphon.processing.options import WorkerOptions, WorkerParts
 from antiphon.processing.ownership import Slices
 from antiphon.processing.restore import SliceTopics
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 OUTCOMES_KEPT = 86_400.0  # seconds for which a duplicate gets its recorded outcome
 
 
-def close_batch(batch: Batch, topics: SliceTopics, member: Member, now: float) -> Commit:
+def close_batch(batch: Batch, topics: SliceTopics, membership: Membership, now: float) -> Commit:
     """The batch with the state of its slices, its fence, and the metadata of this moment (on the poll thread)."""
     offsets: dict[Partition, int] = {}
     for slice_ in batch.slices.values():
@@ -31,7 +32,7 @@ def close_batch(batch: Batch, topics: SliceTopics, member: Member, now: float) -
         offsets |= {Partition(topic, slice_.number): slice_.sources[topic].contiguous for topic in read}
         if topics.state is not None:
             batch.outputs += state_records(slice_, topics.state, topics.partitions, now)
-    metadata = None if topics.state is None else member.metadata()
+    metadata = None if topics.state is None else membership.metadata()
     return Commit(batch.outputs, batch.slices, batch.inputs, offsets, metadata, now, told=batch.told)
 
 
@@ -40,10 +41,10 @@ def state_records(slice_: Slice, topic: str, partitions: int, now: float) -> lis
     _forget_outcomes(slice_, now)
     changed = dict(slice_.changed)
     slice_.changed.clear()
-    changed[PROGRESS] = write_progress(slice_.sources, partitions)
     pack = slice_.ledger.pack(now)
     if pack is not None:
         changed[pack[0]] = pack[1]
+    changed[PROGRESS] = write_progress(slice_.sources, partitions)  # the last: an export is cut behind it
     return [Outgoing(topic, slice_.number, key, value, []) for key, value in changed.items()]
 
 
@@ -60,6 +61,7 @@ class CommitsParts(NamedTuple):
     suspicion: Suspicion
     slices: Slices
     measures: Measures
+    membership: Membership
     again: Callable[[Collection[int]], None]
     committed: Callable[[Commit], None]
 
@@ -97,9 +99,9 @@ class Commits:
         """The inputs of the batches that are not committed yet."""
         return [self._parts.settlement.batch.inputs, self.under_way.inputs if self.under_way is not None else ()]
 
-    def begin(self, topics: SliceTopics, member: Member, now: float) -> None:
+    def begin(self, topics: SliceTopics, now: float) -> None:
         """Close the batch that is being filled and send it on its way; none may be under way."""
-        commit = self.under_way = close_batch(self._parts.settlement.take_batch(), topics, member, now)
+        commit = self.under_way = close_batch(self._parts.settlement.take_batch(), topics, self._parts.membership, now)
         committer = self._committer
         committer.send(commit)
         self._executor.commit(lambda: committer.run(commit))
@@ -118,10 +120,13 @@ class Commits:
         self._parts.measures.commit_ended(commit)
         tell(commit.told, committed=outcome is Outcome.COMMITTED)
         if outcome is Outcome.COMMITTED:
+            self._parts.membership.confirmed()
             self._parts.suspicion.committed(commit.inputs)
             self._parts.committed(commit)
             return
         log.warning("%d records were not committed (%s): %s", len(commit.inputs), outcome.value, commit.reason)
+        if commit.disowned:
+            self._parts.membership.refused(self._clock.now())
         if outcome is Outcome.REFUSED:
             self._parts.suspicion.refused(commit.inputs)
         self._parts.again(self.drop_batch(commit.slices))

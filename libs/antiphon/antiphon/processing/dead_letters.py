@@ -8,6 +8,7 @@ from typing import Any
 from antiphon.broker import Record
 from antiphon.envelope import Envelope
 from antiphon.errors import AntiphonError, CommandFailed, HandlerTimeout, MessageError, Permanent
+from antiphon.masking import masked
 
 MICRO = 1_000_000
 LONGEST_MESSAGE = 4_000
@@ -143,9 +144,10 @@ def dead_letter(
 
 
 def _told(error: BaseException) -> str:
-    """What an error says, with its notes, as text that can be written: authors' errors quote anything at any length."""
-    text = (str(error) or type(error).__name__)[:LONGEST_MESSAGE]
-    told = "; ".join([text, *getattr(error, "__notes__", ())])[: 2 * LONGEST_MESSAGE]
+    """What an error says, with its notes, as text that can be written: authors' errors quote anything at any length,
+    secrets too."""
+    text = masked((str(error) or type(error).__name__)[: 2 * LONGEST_MESSAGE])[:LONGEST_MESSAGE]
+    told = masked("; ".join([text, *getattr(error, "__notes__", ())]))[: 2 * LONGEST_MESSAGE]
     return told.encode(errors="backslashreplace").decode()
 
 

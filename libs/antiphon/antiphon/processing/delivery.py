@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+from antiphon.attempt import current_attempt
 from antiphon.broker import Headers, Outgoing, Record
 from antiphon.context import Context
-from antiphon.envelope import Envelope
+from antiphon.envelope import TENANT, Envelope
 from antiphon.errors import Permanent
 from antiphon.executor import Calculation, Work
 from antiphon.handler import Handler
@@ -18,9 +19,10 @@ from antiphon.lifecycle import Done
 from antiphon.messages import Answer, Command, Event, Message, Reply, command_name
 from antiphon.processing.agenda import Waiting
 from antiphon.processing.calculation import Calculated, CalculationContext, calculate
-from antiphon.processing.dead_letters import Cancelled
+from antiphon.processing.dead_letters import Cancelled, readable
 from antiphon.processing.handler_context import Desk, HandlerContext
 from antiphon.processing.slice import Slice
+from antiphon.tracing import Handling, Span
 
 NORMAL = Work.rank
 UNCHANGED: Mapping[bytes, bytes] = MappingProxyType({})
@@ -88,6 +90,7 @@ class Delivery(Work):
         "route",
         "running",
         "slice",
+        "span",
         "started",
         "step",
         "timeout",
@@ -125,6 +128,7 @@ class Delivery(Work):
         self.cancelled: Cancelled | None = None  # it is to end
         self.ended = False  # cancelled while it waited: whoever still has it drops it
         self.context: HandlerContext | None = None
+        self.span: Span | None = None  # of the attempt that runs
         self.result: str | None = None  # the reply as JSON, for the read side
         self.answer: tuple[type[Message], bytes] | None = None  # the reply encoded, for who waits
         self.error: BaseException | None = None
@@ -192,7 +196,56 @@ class Delivery(Work):
         self.context = HandlerContext(self, self._desk)
         return self.message, self.context
 
+    def labels(self) -> dict[str, str | int]:
+        """What log lines say of it while it is handled: ids, place, service, handler, attempt."""
+        record, envelope, desk = self.record, self.envelope, self._desk
+        found: dict[str, str | int] = {
+            "service": desk.service,
+            "handler": self.handler.name,
+            "attempt": self.attempt,
+            "message_id": envelope.id,
+            "correlation_id": envelope.correlation_or_id,
+            "type": self.route.type_name,
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+        }
+        if (tenant := readable(envelope.raw(TENANT))) is not None:
+            found["tenant"] = tenant
+        if (trace := readable(envelope.raw("traceparent"))) is not None:
+            found["trace_id"] = trace[3:35]
+        return found
+
+    def _begin_here(self) -> None:
+        """The attempt begins in the context that it has to itself."""
+        current_attempt.set(self)
+        if self._desk.tracing.on:
+            self.trace().enter()
+
+    def trace(self) -> Span:
+        """A span for this attempt; whatever follows from it is below that."""
+        span = self.span_of_call([self])
+        assert span is not None
+        self.span = span
+        return span
+
+    def span_of_call(self, deliveries: Sequence[Delivery]) -> Span | None:
+        """A span for one call that takes all of these together; None where nobody traces."""
+        tracing = self._desk.tracing
+        if not tracing.on:
+            return None
+        handling = Handling(self._desk.group, self.handler.name, self.attempt)
+        span = tracing.attempt([delivery.envelope for delivery in deliveries], handling)
+        for delivery in deliveries:
+            delivery.follow(span)
+        return span
+
+    def follow(self, span: Span) -> None:
+        """What is sent because of this message is traced below this span; its own record keeps what it came with."""
+        self.envelope.headers.update(span.headers)
+
     def start(self) -> Coroutine[Any, Any, object] | None:
+        self._begin_here()
         message, context = self.prepare()
         coroutine: Coroutine[Any, Any, object] = self.handler.fn(message, context)
         return coroutine
@@ -203,12 +256,15 @@ class Delivery(Work):
                 calculation = self.calculation()
                 self.succeed(calculation.fn(*calculation.arguments))
             else:
+                self._begin_here()
                 message, context = self.prepare()
                 self.succeed(self.handler.fn(message, context))
         except Exception as error:
             self.fail(error)
 
     def calculation(self) -> Calculation:
+        if self._desk.tracing.on:
+            self.trace()
         message, _ = self.prepare()
         context = CalculationContext.of(self, self._desk.outbound.source)
         return Calculation(self.handler.name, calculate, (self.handler.fn, message, context))
@@ -218,6 +274,13 @@ class Delivery(Work):
             self._take(self._emitted(result) if isinstance(result, Calculated) else result)
         except Exception as error:
             self.fail(error)
+        else:
+            self._end_span()
+
+    def _end_span(self, error: BaseException | None = None) -> None:
+        if self.span is not None:
+            self.span.end(error)
+            self.span = None
 
     def _take(self, result: object) -> None:
         handler, context = self.handler, self.context
@@ -253,6 +316,7 @@ class Delivery(Work):
 
     def fail(self, error: BaseException) -> None:
         self.error = error
+        self._end_span(error)
         self.answer = self.result = None  # of a handler that overran, it has returned all the same
 
     def let_go(self) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 
-from antiphon.broker import Member, Partition
+from antiphon.broker import Partition
 from antiphon.errors import BrokerError, MembershipChanged
+from antiphon.processing.membership import Membership
 from antiphon.processing.options import WorkerOptions
 from antiphon.processing.ownership import Slices
 
@@ -36,7 +37,7 @@ class GroupOffsets:
         """These slices are gone, or in doubt."""
         self._owed = {at: offset for at, offset in self._owed.items() if at.number not in numbers}
 
-    def commit(self, member: Member, slices: Slices, now: float, *, at_once: bool = False) -> bool:
+    def commit(self, member: Membership, slices: Slices, now: float, *, at_once: bool = False) -> bool:
         """Commit what is owed, if it is time; False if the cluster did not take it and it is still owed."""
         if not (at_once or now >= self._next):
             return True
@@ -47,11 +48,11 @@ class GroupOffsets:
             self._next_renewal = now + self._renewal
             self._owed = slices.positions() | self._owed
         owed, self._owed = self._owed, {}
-        return not owed or self._pay(member, owed)
+        return not owed or self._pay(member, owed, now)
 
-    def _pay(self, member: Member, owed: dict[Partition, int]) -> bool:
+    def _pay(self, member: Membership, owed: dict[Partition, int], now: float) -> bool:
         try:
-            member.commit(owed)
+            member.commit(owed, now)
         except MembershipChanged as error:
             log.info("offsets were not committed, the group has moved on: %s", error)
             return self._shown_only

@@ -17,6 +17,8 @@ from antiphon.errors import Permanent, TooManyOutputs
 from antiphon.messages import PRIORITIES, Command, Event, Priority
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.state import kept_key, kept_until, read_kept, write_kept
+from antiphon.processing.stored_state import StoredState
+from antiphon.tracing import NoTracing, Tracing
 
 if TYPE_CHECKING:
     from antiphon.processing.delivery import Delivery
@@ -35,6 +37,9 @@ class Desk:
     progressed: Callable[[Delivery], None]  # told of each delivery that has a new `progress`
     once: Callable[[Delivery, str, Callable[[str], Any]], Coroutine[Any, Any, Any]]  # runs an effect and keeps it
     ranks: Mapping[str, int] = field(default_factory=dict)  # of topics that are lanes
+    service: str = ""
+    group: str = ""
+    tracing: Tracing = field(default_factory=NoTracing)
 
 
 class HandlerContext(Context):
@@ -46,7 +51,7 @@ class HandlerContext(Context):
         self._delivery = delivery
         self._desk = desk
         self._origin: Origin | None = None
-        self._kept: dict[bytes, tuple[State, bytes]] = {}
+        self._kept: dict[bytes, StoredState[Any]] = {}
         self._uuids = self._bytes = 0
         self.outputs: list[Outgoing] = []
         self.later: list[tuple[float, Outgoing]] = []  # seconds since 1970, and what leaves then
@@ -152,8 +157,8 @@ class HandlerContext(Context):
             stored = self._delivery.changes.get(key) or self._delivery.slice.entries.get(key, b"")
             until = kept_until(stored)
             before = b"" if until is not None and until <= self._delivery.started else read_kept(stored)
-            self._kept[key] = (kind.model_validate_json(before) if before else kind(), before)
-        found = self._kept[key][0]
+            self._kept[key] = StoredState(kind, before)
+        found = self._kept[key].entry
         assert isinstance(found, kind)
         return found
 
@@ -161,8 +166,9 @@ class HandlerContext(Context):
         """The attempt has succeeded: fix what its state entries hold now."""
         if not self._kept:
             return
-        for key, (entry, before) in self._kept.items():
-            value = entry.model_dump_json().encode()
-            if value != before:
-                until = None if entry.kept_for is None else self._delivery.started + entry.kept_for
+        for key, kept in self._kept.items():
+            value = kept.changed()
+            if value is not None:
+                lasts = kept.entry.kept_for
+                until = None if lasts is None else self._delivery.started + lasts
                 self.changes.append((key, write_kept(value, until)))

@@ -18,8 +18,8 @@ INTERVAL = 5.0  # seconds between two questions
 class Lag:
     """Asks the cluster once in a while and shows the answer; what is no longer read is shown no more."""
 
-    def __init__(self, admin: Admin, metrics: Metrics) -> None:
-        self._admin = admin
+    def __init__(self, admin: Admin, metrics: Metrics, service: str) -> None:
+        self._admin, self._service = admin, service
         self._metrics = metrics
         self._asked: Future[Mapping[Partition, int]] | None = None
         self._next = 0.0
@@ -55,9 +55,12 @@ class Lag:
 
     def _show(self, ends: Mapping[Partition, int], positions: Mapping[Partition, int]) -> None:
         for gone in self._shown - positions.keys():
-            self._metrics.remove("antiphon_consumer_lag_records", topic=gone.topic, partition=str(gone.number))
+            self._metrics.remove("antiphon_consumer_lag_records", **self._labels(gone))
         self._ends = ends
         self._shown = set(positions) & set(ends)
         for at in self._shown:
-            gauge = self._metrics.gauge("antiphon_consumer_lag_records", topic=at.topic, partition=str(at.number))
+            gauge = self._metrics.gauge("antiphon_consumer_lag_records", **self._labels(at))
             gauge.set(max(0, ends[at] - positions[at]))
+
+    def _labels(self, at: Partition) -> dict[str, str]:
+        return {"service": self._service, "topic": at.topic, "partition": str(at.number)}

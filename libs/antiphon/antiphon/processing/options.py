@@ -14,6 +14,7 @@ from antiphon.processing.host import MakeHost
 from antiphon.processing.ledger import LedgerWindow
 from antiphon.processing.outbound import Limits
 from antiphon.processing.waits import WaitLimits
+from antiphon.tracing import NoTracing, Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,9 @@ class WorkerOptions:
     lag_commit: float = 10.0  # transactional: how often the positions of event topics are shown to lag tools
     limits: Limits = field(default_factory=Limits)
     window: LedgerWindow = field(default_factory=LedgerWindow)
+    # how long commits are refused to a member that hears of no change before it leaves and joins anew: several times
+    # what a heartbeat takes, after which a live member knows of every change
+    membership: float = 30.0
     commit: CommitLimits = field(default_factory=CommitLimits)
     waits: WaitLimits = field(default_factory=WaitLimits)
 
@@ -48,3 +52,4 @@ class WorkerParts:
     executor: Executor
     metrics: Metrics
     host: MakeHost | None = None  # for services with workflows
+    tracing: Tracing = field(default_factory=NoTracing)

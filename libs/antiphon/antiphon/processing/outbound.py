@@ -12,6 +12,7 @@ from antiphon.envelope import AVRO, SPECVERSION, Envelope, Origin, ReplyAddress,
 from antiphon.errors import MessageTooLarge, UndecodableMessage
 from antiphon.messages import Command, Event, Message, Priority
 from antiphon.processing.dead_letters import BadReplyAddress
+from antiphon.tracing import NoTracing, Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,20 @@ class Limits:
 class Outbound:
     """Encodes and addresses what one service sends."""
 
-    def __init__(self, codec: Codec, installation: Installation, service: str, limits: Limits) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        installation: Installation,
+        service: str,
+        limits: Limits,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._codec = codec
         self.names = installation.names
         self._partitions = installation.partitions
         self.source = f"service/{service}"
         self.limits = limits
+        self.tracing = tracing or NoTracing()
         self._kinds: dict[type[Message], tuple[str, str]] = {}  # topic, type name
 
     def encode(self, message: Message) -> bytes:
@@ -51,9 +60,12 @@ class Outbound:
             known = self._kinds[kind] = (self._topic(message), kind.type_name())
         topic, type_name = known
         key = self.key(message, origin)
-        found = headers(self.source, type_name, message_id, when, origin)
         if priority != "normal" and isinstance(message, Command):
             topic = self.names.of_command(type(message), priority)
+        if self.tracing.on:
+            origin = self.tracing.sent(origin, topic, message_id)
+        found = headers(self.source, type_name, message_id, when, origin)
+        if priority != "normal" and isinstance(message, Command):
             found.append(("ce_priority", priority.encode()))
         return Outgoing(topic, -1, key, self.encode(message), found)
 
@@ -94,7 +106,10 @@ class Outbound:
         if address is None:
             return None
         answer_id = derived_id(envelope.id, self.source, "answer")
-        found = headers(self.source, kind.type_name(), answer_id, when, envelope.origin)
+        origin = envelope.origin
+        if self.tracing.on:
+            origin = self.tracing.sent(origin, address.topic, answer_id)
+        found = headers(self.source, kind.type_name(), answer_id, when, origin)
         found.append(("ce_replytoken", address.token))
         return Outgoing(address.topic, address.partition, answer_key(address), value, found)
 
@@ -104,9 +119,12 @@ class Outbound:
         """An event of the platform's that services may subscribe to; one of a kind follows from a message's redrive."""
         origin = envelope.origin
         parts = (envelope.id, self.source, kind.__name__, *([str(generation)] if generation else []))
-        found = headers(self.source, kind.type_name(), derived_id(*parts), when, origin)
+        topic, message_id = self.names.events(kind.family), derived_id(*parts)
+        if self.tracing.on:
+            origin = self.tracing.sent(origin, topic, message_id)
+        found = headers(self.source, kind.type_name(), message_id, when, origin)
         key = origin.correlation_id.encode()
-        return Outgoing(self.names.events(kind.family), -1, key, self._codec.encode_fields(kind, fields), found)
+        return Outgoing(topic, -1, key, self._codec.encode_fields(kind, fields), found)
 
     def platform(self, topic: str, kind: type[Message], key: str, fields: dict[str, Any]) -> Outgoing:
         """One of the platform's own records, with the few headers that its readers need."""

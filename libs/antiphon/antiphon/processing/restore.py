@@ -17,6 +17,7 @@ from antiphon.processing import ledger
 from antiphon.processing.asking import Steps, ask, ended
 from antiphon.processing.cancels import FollowedCancels
 from antiphon.processing.offsets import SourceOffsets
+from antiphon.processing.refusal import Found, refusal
 from antiphon.processing.slice import Slice
 from antiphon.processing.state import OUTCOME, PROGRESS, outcome_time, read_progress
 
@@ -100,6 +101,7 @@ class Restore:
         known = {source.topic: offset for source, offset in committed.items() if offset is not None}
         if topics.state is not None:
             yield from self._read_state(self._here(topics.state))
+            self._refuse(self._here(topics.state), known.get(topics.commands))
         self._take_progress(known)
         wanted = topics.sources
         for topic, start in wanted.items():
@@ -119,6 +121,12 @@ class Restore:
                 self.lost.append(source.topic)
                 log.error("%s[%d] has no offset %d; going on at its start, %d", *source, at, starts[source])
                 self.slice.sources[source.topic] = SourceOffsets(starts[source])
+
+    def _refuse(self, state: Partition, committed: int | None) -> None:
+        """ConfigurationError if this state must not be served."""
+        found = Found(state, self._topics.group, self._topics.commands, committed)
+        if (mistake := refusal(found, self.slice.entries)) is not None:
+            raise ConfigurationError([mistake])
 
     def _read_state(self, state: Partition) -> Steps[None]:
         end = (yield from ask(lambda: self._admin.ends([state])))[state]

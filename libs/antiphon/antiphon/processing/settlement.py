@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from antiphon.processing.waits import WaitLimits, Waits, place, redrive_or_none
 if TYPE_CHECKING:
     from antiphon.processing.host import Host
 
+executions = logging.getLogger("antiphon.executions")  # a line for the end of every attempt
 LOOK_UP = 5.0  # seconds between two look-ups of an unknown schema
 GIVE_UP = 600.0  # seconds after which its record is a dead letter
 
@@ -48,7 +50,8 @@ class Settlement:
         self.waits = Waits(self._telling, suspicion, limits)
         self.crashes = Crashes(self._telling)
         self.once = Effects(self._telling, promise, outbound.limits.message_bytes).once
-        self.ages: defaultdict[str, list[float]] = defaultdict(list)  # topic -> seconds from record to settlement
+        self.ages: defaultdict[str, list[float]] = defaultdict(list)  # topic -> seconds from record to first attempt
+        self.latencies: defaultdict[str, list[float]] = defaultdict(list)  # topic -> seconds from record to settlement
         self.durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # outcome, handler -> seconds
         self.processed: Counter[str] = Counter()  # commands settled since the start, by the name of their type
         self.ready: list[Delivery] = []
@@ -234,6 +237,8 @@ class Settlement:
             return
         if error is None:
             self.durations["succeeded", delivery.handler.name].append(now - delivery.started)
+            if executions.isEnabledFor(logging.INFO):
+                executions.info("%s succeeded", delivery.handler.name, extra=_told(delivery, "succeeded", now))
             self._succeeded(delivery, now)
             return
         outcome = "timeout" if isinstance(error, HandlerTimeout) else "failed"
@@ -245,8 +250,12 @@ class Settlement:
             self.held.add(slice_, delivery, now + LOOK_UP)
         elif (delay := retry_delay(delivery, error)) is not None:
             self._telling.count("handler_retries", delivery.handler.name)
+            told = _told(delivery, outcome, now) | {"retry_in": round(delay, 3)}
+            executions.warning("%s failed, and is tried again: %s", delivery.handler.name, error, extra=told)
             self._wait(delivery, delay, now)
         else:
+            told = _told(delivery, outcome, now)
+            executions.warning("%s failed: %s", delivery.handler.name, error, extra=told, exc_info=error)
             self._failed(delivery, error, now)
 
     def _wait(self, delivery: Delivery, delay: float, now: float) -> None:
@@ -322,7 +331,10 @@ class Settlement:
             self.processed[route.command_name] += 1
             self._telling.ended(slice_, envelope, _end(delivery, status, error), now)
         topic = delivery.record[0]
-        self.ages[topic].append((delivery.first_tried or now) - delivery.record[6] / 1000)
+        written = delivery.record[6] / 1000
+        self.ages[topic].append((delivery.first_tried or now) - written)
+        if delivery.entry is None:
+            self.latencies[topic].append(now - written)
         self._telling.count("messages_consumed", topic, route.type_name, status)
         self._over(delivery, now)
 
@@ -363,6 +375,11 @@ class Settlement:
             for due, delivery in self.held.withdraw(numbers):
                 if not delivery.ended:  # cancelled while it was held
                     self.defer(delivery, due, now)
+
+
+def _told(delivery: Delivery, outcome: str, now: float) -> dict[str, str | int | float]:
+    """What a log line says of an attempt beside its text."""
+    return {**delivery.labels(), "outcome": outcome, "seconds": round(now - delivery.started, 6)}
 
 
 def _end(delivery: Delivery, status: str, error: BaseException | None) -> End:

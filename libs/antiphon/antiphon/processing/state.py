@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from pydantic_core import to_json
+
 from antiphon.broker import Headers, Outgoing
 from antiphon.context import State
 from antiphon.processing.offsets import SourceOffsets
@@ -12,6 +14,8 @@ from antiphon.processing.offsets import SourceOffsets
 PROGRESS = b"progress"
 OUTCOME = b"outcome/"
 KEPT = b"kept/"
+CLOSED = b"closed"  # nobody may serve the slice; the value says why, in words
+IMPORTED = b"imported"  # which export this state was imported from
 _UNTIL = b"until="  # before an entry with a time to live; one without begins with the brace of its JSON
 _VERSION = 1
 
@@ -37,7 +41,7 @@ def read_progress(value: bytes) -> tuple[dict[str, SourceOffsets], int]:
 def write_outcome(answer: Outgoing, now: float) -> bytes:
     """An answer as it was given, without the token it was given for: a line of JSON, then its value as it is."""
     headers = [(name, value.decode(errors="replace")) for name, value in answer.headers if name != "ce_replytoken"]
-    return json.dumps({"v": _VERSION, "at": now, "headers": headers}).encode() + b"\n" + (answer.value or b"")
+    return to_json({"v": _VERSION, "at": now, "headers": headers}) + b"\n" + (answer.value or b"")
 
 
 def read_outcome(entry: bytes) -> tuple[Headers, bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from antiphon.broker import Headers, Outgoing, Record
 from antiphon.envelope import Envelope, ReplyAddress, reply_address
 from antiphon.lifecycle import CommandHasFailed, CommandSettled, DeadLetter, DeadLetterClosed, Refused
 from antiphon.messages import Message
+from antiphon.metrics import UNREADABLE
 from antiphon.processing.batch import Batch
 from antiphon.processing.dead_letters import MICRO, GivenUp, dead_letter, failure, has_failed, readable
 from antiphon.processing.outbound import Outbound, answer_key
@@ -53,6 +54,7 @@ class Telling:
         self.names = outbound.names
         self.batch = Batch()
         self.counts: Counter[tuple[str, ...]] = Counter()  # metric name, label values... -> how often since last read
+        self.observed: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)  # the same -> seconds
 
     def take_batch(self) -> Batch:
         """The batch as filled so far; a new one begins."""
@@ -70,6 +72,10 @@ class Telling:
     def count(self, *what: str) -> None:
         """Once more."""
         self.counts[what] += 1
+
+    def observe(self, seconds: float, *what: str) -> None:
+        """Once more, and so long."""
+        self.observed[what].append(seconds)
 
     def ended(self, slice_: Slice, envelope: Envelope, end: End, now: float) -> None:
         """A command has ended: whoever waits gets the answer, the read side learns, and subscribers if it failed."""
@@ -140,7 +146,10 @@ class Telling:
     def dead_letter(self, envelope: Envelope, error: BaseException, given_up: GivenUp, now: float) -> Outgoing:
         """The dead letter of this record."""
         fields = dead_letter(envelope, self.identity.service, given_up, failure(error), now)
-        self.count("dead_letters", envelope.record.topic, fields["failure"]["code"])
+        topic, code = envelope.record.topic, fields["failure"]["code"]
+        self.count("dead_letters", topic, code)
+        if code in UNREADABLE:
+            self.count("deserialization_failures", topic, code)
         log.warning("dead letter %s from %s: %s", envelope.id, envelope.record[:3], error)
         letter = self._outbound.platform(self.names.dead_letters, DeadLetter, envelope.id, fields)
         return letter._replace(key=envelope.record.key or envelope.id.encode())

@@ -99,6 +99,8 @@ class Waits:
         waiting = read_waiting(value)
         if waiting.due > now or isinstance(slice_.waiting.get(id_of(key, waiting.record)), Delivery):
             return None
+        if waiting.due:  # what queued behind a parked key has no time
+            self._telling.observe(now - waiting.due, "timer_delay", "agenda")
         if not key.startswith(SCHEDULED):
             return waiting
         self._send(slice_, key, waiting, now)

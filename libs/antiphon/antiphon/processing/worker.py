@@ -41,7 +41,8 @@ from antiphon.processing.held import Alarm, Due, Unjudged
 from antiphon.processing.host import Host, HostParts
 from antiphon.processing.lag import Lag
 from antiphon.processing.lanes import rank, sources
-from antiphon.processing.measures import Measures
+from antiphon.processing.measures import Measured, Measures
+from antiphon.processing.membership import Membership
 from antiphon.processing.options import WorkerOptions, WorkerParts
 from antiphon.processing.outbound import Outbound
 from antiphon.processing.overtaking import Overtaking
@@ -76,16 +77,15 @@ class Worker:
         topics = self._topics = slice_topics(app, installation)
         names, broker, executor = installation.names, parts.broker, parts.executor
         identity = Identity(app.service, options.replica, self._transactional)
-        outbound = Outbound(parts.codec, installation, app.service, options.limits)
+        outbound = Outbound(parts.codec, installation, app.service, options.limits, parts.tracing)
         self._suspicion = Suspicion()
         self._settlement = Settlement(identity, outbound, self._suspicion, options.waits, executor.promise)
         self._sightings = Sightings(broker, outbound, identity)
         ranks = {topic: rank(lane) for topic, lane in topics.lanes.items()}
-        desk = Desk(
-            parts.codec, outbound, self._transactional, self._sightings.progressed, self._settlement.once, ranks
-        )
+        told = self._sightings.progressed, self._settlement.once, ranks, app.service, topics.group, parts.tracing
+        desk = Desk(parts.codec, outbound, self._transactional, *told)
         self._admission = Admission(routes(app), desk, self._settlement, self._suspicion, installation.partitions)
-        self._measures = Measures(parts.metrics, app.service)
+        self._measures = Measures(parts.metrics, Measured.of(app, options.in_flight))
         self._heartbeats = Heartbeats(app, identity, outbound, options.in_flight, parts.clock.now())
         self._admin = broker.admin()
         self._sources = sources(topics, broker, executor, min(options.intake, options.in_flight))
@@ -107,19 +107,26 @@ class Worker:
         self._slices = Slices(topics, self._admin, intakes, options.window)
         self._is_command_topic = names.is_command_topic
         self._overtaking = Overtaking(self._slices, self._admission, self._read, options.in_flight)
+        joined = MemberOptions(topics.group, topics.commands, self)
+        self._member = Membership(lambda: broker.member(joined), options.membership)
         concerned = CommitsParts(
-            self._settlement, self._suspicion, self._slices, self._measures, self._again, self._committed
+            self._settlement,
+            self._suspicion,
+            self._slices,
+            self._measures,
+            self._member,
+            self._again,
+            self._committed,
         )
         self._commits = Commits(self._make_committer, concerned, parts, options)
         self._taking = self._make_taking()
-        self._lag = Lag(self._admin, parts.metrics)
+        self._lag = Lag(self._admin, parts.metrics, app.service)
         self._ended: deque[Delivery] = deque()  # ended and not settled
         self._offsets = GroupOffsets(options, parts.clock.now(), shown_only=self._transactional)
         self._draining = False
         self.failure: str | None = None  # why this worker cannot go on
         self.last_turn = parts.clock.now()
         self._sightings.send(announcements(parts.codec, [*app.messages, *PLATFORM], names.schemas))
-        self._member = broker.member(MemberOptions(topics.group, topics.commands, self))
 
     def _make_host(self, outbound: Outbound) -> Host | None:
         app, parts = self._app, self._parts
@@ -170,7 +177,9 @@ class Worker:
         """Go round once; returns after how many seconds, at the latest, it wants to go round again."""
         self.last_turn = now
         try:
-            self._member.poll(0)
+            self._member.poll()
+            if self._member.doubtful(now):
+                self._join_anew()
         except BrokerError as error:
             log.warning("the group could not be reached: %s", error)
         self._commits.take_outcome()
@@ -202,7 +211,7 @@ class Worker:
                 self._admission.cancel(slice_, message_id, self.last_turn)
             if not self._commits.prepared:
                 self._commits.prepare_again(self.last_turn)
-            elif platform.control.caught_up:
+            elif platform.control.caught_up and self.failure is None:
                 self._slices.restore(self._started)
         except ConfigurationError as error:
             self.failure = str(error)
@@ -310,7 +319,7 @@ class Worker:
             return
         full = at_once or self.careful or len(batch.inputs) >= options.batch
         if full or now - batch.opened >= self._linger:
-            self._commits.begin(self._topics, self._member, now)
+            self._commits.begin(self._topics, now)
 
     def _committed(self, commit: Commit) -> None:
         starting = [slice_ for slice_ in commit.slices.values() if slice_.phase is Phase.STARTING]
@@ -352,12 +361,12 @@ class Worker:
     # -- what the group says (inside member.poll) ------------------------------------------------------------------
 
     def assigned(self, partitions: Collection[int]) -> None:
-        self._measures.rebalanced("assigned")
+        self._told("assigned")
         log.info("slices %s are ours", sorted(partitions))
         self._slices.begin(partitions, self._parts.clock.now())
 
     def revoked(self, partitions: Collection[int]) -> None:
-        self._measures.rebalanced("revoked")
+        self._told("revoked")
         self._commits.end()
         self._settlement.hand_on(set(partitions), self.last_turn)
         self._handover.hand_on(set(partitions), self.last_turn)
@@ -370,12 +379,23 @@ class Worker:
         self._forget(partitions)
 
     def lost(self, partitions: Collection[int]) -> None:
-        self._measures.rebalanced("lost")
+        self._told("lost")
         self._commits.abandon()
         self._commits.end()
         doubtful = self._commits.drop_batch()  # it may hold what is no longer ours, and cannot be sorted out
         self._forget(partitions)
         self._again(self._slices.owned.keys() & doubtful)
+
+    def _join_anew(self) -> None:
+        log.warning("the group refuses what this member commits and tells it of no change: it leaves and joins anew")
+        self._member.close()
+        if self._slices.owned:  # of what a closed member has not given back; the new one's fence would let it pass
+            self.lost(list(self._slices.owned))
+        self._member.join_anew()
+
+    def _told(self, kind: str) -> None:
+        self._member.confirmed()
+        self._measures.rebalanced(kind)
 
     def _forget(self, partitions: Collection[int]) -> None:
         log.info("slices %s are no longer ours", sorted(partitions))
@@ -450,10 +470,7 @@ class Worker:
     def close(self, timeout: float) -> bool:
         """Commit what is settled, leave the group, let go of everything; False if a handler's thread is stuck."""
         self._commits.closing = True
-        try:
-            self._member.close()
-        except BrokerError as error:
-            log.warning("the group could not be left: %s", error)
+        self._member.close()
         ended = self._parts.executor.close(timeout)
         for read in (self._sources, self._overtaking, self._restoring, self._platform):
             read.close()

@@ -54,15 +54,17 @@ class ProjectorParts:
 
 
 class Projector:
-    """Driven by `turn`, or by `run` on a thread of its own; only `counts` and `lag` are for other threads too.
+    """Driven by `turn`, or by `run` on a thread of its own.
+
+    Only `counts`, `failures`, `lag` and `look` are for other threads too.
 
     `counts` says what has become of the records; `out_of_range` counts positions that the log no longer had,
-    `superseded` the turns that another replica won.
+    `superseded` the turns that another replica won, `failures` those of `run` that failed for another reason.
     """
 
     def __init__(self, parts: ProjectorParts) -> None:
         self.counts = Counts()
-        self.out_of_range = self.superseded = 0
+        self.out_of_range = self.superseded = self.failures = 0
         self._parts, self._options = parts, parts.options
         self._facts = FactReader(parts.catalogue, parts.codec)
         names = parts.catalogue.installation.names
@@ -223,6 +225,7 @@ class Projector:
                 LOG.info("%s: another replica is at work", error)
                 stop.wait(self._options.rest)
             except Exception:  # a database or cluster that is away comes back; nothing was committed meanwhile
+                self.failures += 1
                 LOG.exception("the read side stands still; going on in %g s", self._options.rest)
                 stop.wait(self._options.rest)
         self.close()
@@ -232,9 +235,26 @@ class Projector:
 
         Raises BrokerError.
         """
+        return self.look()[1]
+
+    def look(self) -> tuple[Mapping[Partition, int], dict[Partition, int]]:
+        """Where the partitions end, and how many offsets before that have not been folded; as `lag`."""
         positions = self._positions
-        ends = self._answer(self._admin.ends(self._partitions))
-        return {partition: max(0, end - positions.get(partition, 0)) for partition, end in ends.items()}
+        ends = self.ends()
+        return ends, {partition: max(0, end - positions.get(partition, 0)) for partition, end in ends.items()}
+
+    @property
+    def projection(self) -> str:
+        """Its name in the store."""
+        return self._options.projection
+
+    def ends(self) -> Mapping[Partition, int]:
+        """Where each partition that is read ends just now. Raises BrokerError."""
+        return self._answer(self._admin.ends(self._partitions))
+
+    def log_starts(self) -> Mapping[Partition, int]:
+        """Where each of them begins. Raises BrokerError."""
+        return self._answer(self._admin.log_starts(self._partitions))
 
     def close(self) -> None:
         """Let go of the cluster; the store is closed by whoever made it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from antiphon.errors import ConfigurationError, StoreUnavailable
+from antiphon.secret_file import SecretFile
 
 LOG = logging.getLogger(__name__)
 logging.getLogger("alembic").setLevel(logging.WARNING)  # what it does is told in one line of ours
@@ -30,11 +31,17 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x616E7469  # any number that all replicas share
 
 
-def connect(url: str) -> Engine:
-    """An engine for `sqlite:///file` or `postgresql://…` (ConfigurationError for anything else)."""
+def connect(url: str, password: SecretFile | None = None) -> Engine:
+    """An engine for `sqlite:///file` or `postgresql://…` (ConfigurationError for anything else).
+
+    With a `password`, each new connection to PostgreSQL logs in with what that file holds.
+    """
     address = make_url(url)
     if address.get_backend_name() == "postgresql":
-        return create_engine(address.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        engine = create_engine(address.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        if password is not None:
+            event.listen(engine, "do_connect", _logging_in(password))
+        return engine
     if address.get_backend_name() != "sqlite":
         raise ConfigurationError([f"{address.drivername} is not a database of the read side: use sqlite or postgresql"])
     if address.database in (None, "", ":memory:"):
@@ -43,6 +50,13 @@ def connect(url: str) -> Engine:
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _logging_in(password: SecretFile) -> Callable[[object, object, object, dict[str, Any]], None]:
+    def complete(_: object, __: object, ___: object, parameters: dict[str, Any]) -> None:
+        parameters["password"] = password.value()
+
+    return complete
 
 
 def _set_up(connection: Any, _: object) -> None:

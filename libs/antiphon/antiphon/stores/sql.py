@@ -6,20 +6,23 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Select, and_, delete, or_, select, update
+from sqlalchemy import Connection, Engine, QueuePool, Select, and_, delete, func, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from antiphon.broker import Partition
 from antiphon.control import ReplicaSeen
 from antiphon.declarations import Controls
 from antiphon.errors import ProjectionSuperseded
+from antiphon.secret_file import SecretFile
 from antiphon.store import (
     CommandQuery,
+    Connections,
     DeadLetterRow,
     Folding,
     HistoryEntry,
     LetterQuery,
     Progress,
+    Standing,
     Store,
     StoredCommand,
     Submission,
@@ -33,8 +36,9 @@ from antiphon.stores.controls import forget_controls, read_controls, read_replic
 from antiphon.stores.database import connect, insert, migrate, reading, writing
 from antiphon.stores.folding import SqlFolding
 from antiphon.stores.letters import forget_letters, read_letters, read_whole
+from antiphon.stores.pruning import prune
 from antiphon.stores.schema import command_tags, commands, history, positions, projections
-from antiphon.stores.workflows import forget_workflows, read_turns, read_workflow, read_workflows
+from antiphon.stores.workflows import forget_workflows, read_turns, read_workflow, read_workflows, standing_workflows
 
 # what a row holds before anything was seen of its command
 _UNSEEN: dict[str, Any] = {
@@ -58,9 +62,10 @@ class SqlStore(Store):
         self.engine = engine
 
     @classmethod
-    def open(cls, url: str) -> Self:
-        """Connect to `sqlite:///file` or `postgresql://…` and bring the tables to this release."""
-        engine = connect(url)
+    def open(cls, url: str, password: SecretFile | None = None) -> Self:
+        """Connect to `sqlite:///file` or `postgresql://…` (with this password in place of the URL's) and bring the
+        tables to this release."""
+        engine = connect(url, password)
         try:
             migrate(engine)
         except BaseException:
@@ -137,6 +142,17 @@ class SqlStore(Store):
         with reading(self.engine) as connection:
             return read_turns(connection, instance_id, after, limit)
 
+    def standing(self, now: float) -> Standing:
+        overdue = select(func.count(), func.min(commands.c.submitted_at)).where(commands.c.due_at <= now)
+        with reading(self.engine) as connection:
+            count, since = connection.execute(overdue.where(_nothing_seen())).one()
+            return Standing(standing_workflows(connection), count, since)
+
+    @property
+    def connections(self) -> Connections:
+        pool = self.engine.pool
+        return Connections(pool.checkedout(), pool.checkedin()) if isinstance(pool, QueuePool) else Connections(0, 0)
+
     def controls(self) -> Controls:
         with reading(self.engine) as connection:
             return read_controls(connection)
@@ -187,6 +203,10 @@ class SqlStore(Store):
             _drop_tags_of_nobody(connection)
             connection.execute(update(commands).values(_UNSEEN))
             forget_controls(connection)
+
+    def prune(self, before: float, limit: int) -> int:
+        with writing(self.engine) as connection:
+            return prune(connection, before, limit)
 
     def ping(self) -> None:
         with reading(self.engine) as connection:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from itertools import islice
-from typing import Any
+from typing import Any, get_args
 
-from sqlalchemy import Connection, Engine, and_, delete, or_, select, tuple_
+from sqlalchemy import Connection, Engine, and_, case, delete, func, or_, select, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 
-from antiphon.store import ENDED, Parked, TurnRow, WorkflowQuery, WorkflowRow
+from antiphon.store import ENDED, Parked, TurnRow, WorkflowQuery, WorkflowRow, WorkflowsStanding, WorkflowStatus
 from antiphon.stores.database import insert
 from antiphon.stores.rows import writable
 from antiphon.stores.schema import workflow_turns, workflows
@@ -40,6 +40,19 @@ def read_workflows(connection: Connection, query: WorkflowQuery) -> list[Workflo
     shown = [column for column in workflows.c if query.asking or column is not workflows.c.summary]
     wanted = select(*shown).where(*_conditions(query)).order_by(*newest).limit(query.limit)
     return [_row(dict(found)) for found in connection.execute(wanted).mappings()]
+
+
+def standing_workflows(connection: Connection) -> tuple[WorkflowsStanding, ...]:
+    """Those that have not ended, by workflow."""
+    columns = workflows.c
+    parked = func.sum(case((columns.status == "parked", 1), else_=0))
+    wanted = (
+        select(columns.workflow, func.count(), parked, func.count(columns.due_at), func.min(columns.started_at))
+        .where(columns.status.in_([status for status in get_args(WorkflowStatus) if status not in ENDED]))
+        .group_by(columns.workflow)
+        .order_by(columns.workflow)
+    )
+    return tuple(WorkflowsStanding(*found) for found in connection.execute(wanted))
 
 
 def read_turns(connection: Connection, instance_id: str, after: tuple[int, int], limit: int) -> list[TurnRow]:

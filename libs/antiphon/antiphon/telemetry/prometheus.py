@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import threading
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from typing import Any
 
@@ -16,12 +17,30 @@ from prometheus_client import (
 )
 from prometheus_client import Counter as PrometheusCounter
 from prometheus_client import Gauge as PrometheusGauge
+from prometheus_client.registry import Collector
 
 from antiphon.metrics import BY_NAME, Counter, Gauge, Histogram, Kind, Metric, Metrics
 from antiphon.telemetry.buckets import Buckets, HistogramFamily
 
 Family = PrometheusCounter | PrometheusGauge | HistogramFamily
 Child = PrometheusCounter | PrometheusGauge | Buckets
+
+
+class _Looks(Collector):
+    """Shows nothing itself: asked first at each scrape, it has others bring their gauges up to date."""
+
+    def __init__(self) -> None:
+        self.looks: list[Callable[[], None]] = []
+
+    def describe(self) -> Iterable[Any]:
+        """Nothing, so that being registered is no reason to look."""
+        return ()
+
+    def collect(self) -> Iterable[Any]:
+        """Look, and show nothing."""
+        for look in self.looks:
+            look()
+        return ()
 
 
 class PrometheusMetrics(Metrics):
@@ -33,12 +52,18 @@ class PrometheusMetrics(Metrics):
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
+        self._looks = _Looks()
+        self.registry.register(self._looks)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self._making = threading.Lock()
         self._families: dict[str, Family] = {}
         self._children: dict[tuple[str, tuple[str, ...]], Child] = {}
         self.gauge("antiphon_build_info", version=version("antiphon"), python=platform.python_version()).set(1)
+
+    def at_scrape(self, look: Callable[[], None]) -> None:
+        """Call this whenever somebody asks for the metrics, before they are shown; it does not wait for anything."""
+        self._looks.looks.append(look)
 
     def _family(self, metric: Metric) -> Family:
         if metric.kind == "counter":

@@ -89,6 +89,7 @@ class Ends:
         name = run.definition.command_name if run.definition is not None else ""
         self._settlement.processed[name] += 1
         self._telling.count("workflows_ended", name, status)
+        self._telling.observe(now - command.record.timestamp / 1000, "workflow_duration", name, status)
 
     def _answer(self, value: Message | None, encoded: bytes | None) -> tuple[type[Message], bytes]:
         if value is None or encoded is None:

@@ -11,13 +11,16 @@ import logging
 from dataclasses import dataclass
 from math import inf
 
+from antiphon.envelope import Envelope
 from antiphon.errors import AntiphonError, MessageError, NonDeterminism, UnknownSchema, WorkflowError
 from antiphon.instances import PARKED_INSTANCE
 from antiphon.processing.dead_letters import OutputRefused
 from antiphon.processing.held import Alarm
 from antiphon.processing.settlement import Settlement
 from antiphon.processing.suspicion import Suspicion
+from antiphon.tracing import TurnOf
 from antiphon.workflow import pending, turns
+from antiphon.workflow.about import read_about
 from antiphon.workflow.ends import Ends
 from antiphon.workflow.kernel import advance
 from antiphon.workflow.local_steps import LocalSteps
@@ -55,6 +58,7 @@ class Feeding:
         self._parts, self._residents = parts, parts.residents
         self._telling = parts.settlement.telling
         self._giving: Pending | None = None  # what is being taken out of the state
+        self.brought_by: Envelope | None = None  # the message whose input is fed, for the trace of its turn
 
     # -- inputs ----------------------------------------------------------------------------------------------------
 
@@ -104,6 +108,29 @@ class Feeding:
     def advance(self, run: Run, told: Input, now: float) -> None:
         """One turn, into the batch. A MessageError has changed nothing; after any other error the run is to be
         parked."""
+        if self._parts.requests.tracing.on:
+            self._advance_traced(run, told, now)
+        else:
+            self._advance(run, told, now)
+
+    def _advance_traced(self, run: Run, told: Input, now: float) -> None:
+        """The same inside a span of the turn's own: a run may last for months."""
+        requests = self._parts.requests
+        command = Envelope(read_about(told.about)) if told.kind is InputKind.START else run.command
+        name = (command.type or "").rpartition(".")[2]
+        turn = TurnOf(requests.group, name, run.id, told.kind.name.lower())
+        span = requests.tracing.turn(command.origin, self.brought_by, turn)
+        run.traced = span.headers
+        try:
+            self._advance(run, told, now)
+        except Exception as error:
+            span.end(error)
+            raise
+        finally:
+            run.traced = {}
+        span.end()
+
+    def _advance(self, run: Run, told: Input, now: float) -> None:
         residents = self._residents
         instance = residents.of(run) if run.turns else residents.open(run, told)
         turn = advance(instance, told)
@@ -209,6 +236,7 @@ class Feeding:
         """All of its times that have come, one after another."""
         due = run.due
         while due is not None and due.at <= now and not run.parked and not run.pending:
+            self._telling.observe(now - due.at, "timer_delay", "timer")
             self.feed_own(run, "timer", turns.timer(now, due.number), now)
             if run.slice.instances.get(run.key) is not run:
                 return

@@ -100,6 +100,13 @@ class WorkflowHost(Host):
 
     def take(self, delivery: Delivery, now: float) -> None:
         delivery.running = False
+        self._feeding.brought_by = delivery.envelope
+        try:
+            self._take(delivery, now)
+        finally:
+            self._feeding.brought_by = None
+
+    def _take(self, delivery: Delivery, now: float) -> None:
         if delivery.route.is_command:
             self._start(delivery, now)
             return
@@ -120,6 +127,7 @@ class WorkflowHost(Host):
             run.definition = delivery.handler
         slice_.instances[run.key] = run
         self._hearers.add(run, told.name)
+        self._telling.count("workflows_started", delivery.route.command_name)
         try:
             self._feeding.advance(run, told, now)
         except MessageError as error:
@@ -152,10 +160,18 @@ class WorkflowHost(Host):
             if _has_not_begun(slice_, key):
                 self._early.setdefault((slice_, key), []).append(envelope)
                 return
+        self._feeding.brought_by = envelope
+        try:
+            self._tell(slice_, envelope, refused, now)
+        finally:
+            self._feeding.brought_by = None
+        self._telling.finish(slice_, envelope.record, now)
+
+    def _tell(self, slice_: Slice, envelope: Envelope, refused: int, now: float) -> None:
+        if _INSTANCE in envelope.headers:
             self._ordered(slice_, envelope, refused, now)
         else:
             self._answered(slice_, envelope, refused, now)
-        self._telling.finish(slice_, envelope.record, now)
 
     def _answered(self, slice_: Slice, envelope: Envelope, refused: int, now: float) -> None:
         token = envelope.headers[_ANSWER]

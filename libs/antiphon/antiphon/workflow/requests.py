@@ -34,6 +34,7 @@ class Requests:
     def __init__(self, outbound: Outbound, service: str, partitions: int) -> None:
         self._outbound, self._partitions = outbound, partitions
         self._inbox = outbound.names.commands(service)
+        self.tracing, self.group = outbound.tracing, outbound.names.group(service)
         self._addresses: dict[int, tuple[str, bytes]] = {}
 
     def of_turn(self, run: Run, turn: Turn, now: float) -> Requested:

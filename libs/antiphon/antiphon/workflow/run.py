@@ -48,6 +48,7 @@ class Run:
         "pending",
         "slice",
         "steps",
+        "traced",
         "turns",
     )
 
@@ -61,6 +62,7 @@ class Run:
         self.alarm = inf  # the earliest time for which it has been put among what is held
         self.parked = False
         self.pending: deque[Pending] = deque()
+        self.traced: dict[str, bytes] = {}  # the trace context of the turn that runs, where turns are traced
         self._begin()
 
     def _begin(self) -> None:
@@ -114,14 +116,18 @@ class Run:
     @property
     def command(self) -> Envelope:
         """The command that began the instance, without its value."""
-        return Envelope(read_about(self.start.about))
+        found = Envelope(read_about(self.start.about))
+        found.headers.update(self.traced)
+        return found
 
     @property
     def origin(self) -> Origin:
         """What all inherits that it sends."""
         if self._origin is None:
-            self._origin = self.command.origin
-        return self._origin
+            self._origin = Envelope(read_about(self.start.about)).origin
+        if not self.traced:
+            return self._origin
+        return self._origin._replace(traceparent=self.traced["traceparent"], tracestate=self.traced.get("tracestate"))
 
     def let_go(self) -> None:
         """Its instance is no longer in memory."""

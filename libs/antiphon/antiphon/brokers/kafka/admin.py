@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, NewTopic, ResourceType
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
+from confluent_kafka.admin import ConfigResource, ConfigSource, NewTopic, ResourceType
 
 from antiphon.broker import Admin, Partition, TopicDescription, TopicPlan
 from antiphon.brokers.kafka.connection import Connection
@@ -23,7 +23,7 @@ class KafkaAdmin(Admin):
     """An admin client for topics, consumers for offsets. Kafka's own topics (`__…`) are left out."""
 
     def __init__(self, connection: Connection) -> None:
-        self._client = AdminClient(connection.admin())
+        self._client = connection.clients.admin_client(connection.admin())
         self._offsets = OffsetQuestions(connection)
 
     def topics(self, timeout: float = 10.0) -> Mapping[str, TopicDescription]:
@@ -63,6 +63,19 @@ class KafkaAdmin(Admin):
 
     def committed(self, group: str, partitions: Collection[Partition]) -> Future[Mapping[Partition, int | None]]:
         return self._offsets.committed(group, partitions)
+
+    def has_members(self, group: str, timeout: float = 10.0) -> bool:
+        # describing a group of the consumer protocol is beyond this client; listing tells the state of every kind
+        try:
+            found = self._client.list_consumer_groups(request_timeout=timeout).result(timeout)
+        except KafkaException as error:
+            raise failure(error, "list groups") from error
+        except TimeoutError as error:
+            raise BrokerUnavailable(f"list groups: no answer within {timeout:g} s") from error
+        if found.errors:
+            raise failure(found.errors[0], "list groups")
+        without = (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
+        return any(each.group_id == group and each.state not in without for each in found.valid)
 
     def close(self) -> None:
         self._offsets.close()

@@ -5,20 +5,31 @@ from __future__ import annotations
 from antiphon.broker import Admin, Broker, Member, MemberOptions, Producer, Reader, ReaderOptions
 from antiphon.brokers.kafka.admin import KafkaAdmin
 from antiphon.brokers.kafka.connection import Connection
+from antiphon.brokers.kafka.login import Login
 from antiphon.brokers.kafka.member import KafkaMember
 from antiphon.brokers.kafka.producer import PlainProducer, TransactionalProducer
 from antiphon.brokers.kafka.reader import KafkaReader
 from antiphon.profile import Profile, Settings
+from antiphon.secret_file import SecretFile
 
 
 class KafkaBroker(Broker):
     """The cluster behind `bootstrap_servers` ("host:port,host:port"), treated as its profile says.
 
-    `overrides` are librdkafka settings for every client: security, client ids, an installation's own tuning.
+    `overrides` are librdkafka settings for every client: security, client ids, an installation's own tuning. With a
+    `password`, the user `sasl.username` logs in with what that file holds, whenever it changes.
     """
 
-    def __init__(self, profile: Profile, bootstrap_servers: str, overrides: Settings | None = None) -> None:
-        self._connection = Connection(profile, bootstrap_servers, overrides or {})
+    def __init__(
+        self,
+        profile: Profile,
+        bootstrap_servers: str,
+        overrides: Settings | None = None,
+        password: SecretFile | None = None,
+    ) -> None:
+        settings = overrides or {}
+        clients = None if password is None else Login(str(settings.get("sasl.username", "")), password)
+        self._connection = Connection(profile, bootstrap_servers, settings, clients)
 
     def member(self, options: MemberOptions) -> Member:
         return KafkaMember(self._connection, options)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
 
 from antiphon.profile import Profile, Settings
 
@@ -11,10 +15,34 @@ LOG = logging.getLogger("antiphon.kafka")
 LONGEST_POLL_INTERVAL = 86_400_000
 
 
-class Connection:
-    """How to reach a cluster, and with which settings for which part."""
+class Clients(Protocol):
+    """Makes the clients of librdkafka."""
 
-    def __init__(self, profile: Profile, bootstrap_servers: str, overrides: Settings) -> None:
+    def consumer(self, settings: Mapping[str, Any], /) -> Consumer: ...
+    def producer(self, settings: Mapping[str, Any], /) -> Producer: ...
+    def admin_client(self, settings: Mapping[str, Any], /) -> AdminClient: ...
+
+
+class PlainClients(Clients):
+    """As they are."""
+
+    def consumer(self, settings: Mapping[str, Any], /) -> Consumer:
+        return Consumer(dict(settings))
+
+    def producer(self, settings: Mapping[str, Any], /) -> Producer:
+        return Producer(dict(settings))
+
+    def admin_client(self, settings: Mapping[str, Any], /) -> AdminClient:
+        return AdminClient(dict(settings))
+
+
+class Connection:
+    """How to reach a cluster, and with which settings for which part; `clients` makes what connects to it."""
+
+    def __init__(
+        self, profile: Profile, bootstrap_servers: str, overrides: Settings, clients: Clients | None = None
+    ) -> None:
+        self.clients = clients or PlainClients()
         self._settings = profile.settings
         self._record_bytes = profile.record_bytes
         self._every: Settings = {**profile.settings.every, "bootstrap.servers": bootstrap_servers}

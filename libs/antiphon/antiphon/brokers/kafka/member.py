@@ -28,7 +28,7 @@ class KafkaMember(Member):
         self._group, self._topic, self._ownership = options.group, options.topic, options.ownership
         self._owned: set[int] = set()
         self._joined = False
-        self._client = Consumer(connection.member(options.group))
+        self._client = connection.clients.consumer(connection.member(options.group))
         self._client.subscribe([options.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def poll(self, timeout: float) -> None:

@@ -70,7 +70,8 @@ class OffsetQuestions:
             if (
                 self._marks is None
             ):  # one that reads uncommitted records is told the high watermark, not the last stable offset
-                self._marks = Consumer(self._connection.reader(NOBODY, prompt=False, committed=False))
+                settings = self._connection.reader(NOBODY, prompt=False, committed=False)
+                self._marks = self._connection.clients.consumer(settings)
         return {at: self._watermark(self._marks, at, which) for at in partitions}
 
     @staticmethod
@@ -90,7 +91,8 @@ class OffsetQuestions:
         with self._lock:
             consumer = self._groups.get(group)
             if consumer is None:  # one that reads committed records is told stable offsets
-                consumer = self._groups[group] = Consumer(self._connection.reader(group, prompt=False, committed=True))
+                settings = self._connection.reader(group, prompt=False, committed=True)
+                consumer = self._groups[group] = self._connection.clients.consumer(settings)
         doing = f"ask for the offsets of group {group}"
         try:
             answers = consumer.committed([TopicPartition(at.topic, at.number) for at in partitions], PATIENCE)

@@ -8,10 +8,9 @@ from time import monotonic
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka import Producer as Client
 
 from antiphon.broker import GroupMetadata, Outgoing, Partition, Producer
-from antiphon.brokers.kafka.connection import Connection
+from antiphon.brokers.kafka.connection import Clients, Connection
 from antiphon.brokers.kafka.failures import failure, record_failure, transaction_failure
 from antiphon.errors import BrokerError, BrokerUnavailable, ProducerFenced, RecordRefused, TransactionAborted
 
@@ -23,9 +22,9 @@ _ROOM_SECONDS = 30.0
 class _Sender:
     """Hands records to librdkafka and keeps the first thing that went wrong with one of them."""
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self._settings = {**settings, "on_delivery": self._reported}
-        self.client = Client(self._settings)
+    def __init__(self, clients: Clients, settings: dict[str, Any]) -> None:
+        self._clients, self._settings = clients, {**settings, "on_delivery": self._reported}
+        self.client = clients.producer(self._settings)
         self.failure: BrokerError | None = None
         self._refused_by_cluster = False
 
@@ -59,7 +58,7 @@ class _Sender:
         refused, self._refused_by_cluster = self._refused_by_cluster, False
         if refused:
             self.close()
-            self.client = Client(self._settings)
+            self.client = self._clients.producer(self._settings)
         return refused
 
     def close(self) -> None:
@@ -93,7 +92,7 @@ class PlainProducer(Producer):
     """Idempotent, acknowledged by all replicas, outside transactions."""
 
     def __init__(self, connection: Connection) -> None:
-        self._sender = _Sender(connection.plain_producer())
+        self._sender = _Sender(connection.clients, connection.plain_producer())
 
     def begin(self) -> None:
         raise _not_transactional("begin")
@@ -130,7 +129,7 @@ class TransactionalProducer(Producer):
 
     def __init__(self, connection: Connection, transactional_id: str) -> None:
         self._id = transactional_id
-        self._sender = _Sender(connection.transactional_producer(transactional_id))
+        self._sender = _Sender(connection.clients, connection.transactional_producer(transactional_id))
         self._registered = False
 
     def begin(self) -> None:

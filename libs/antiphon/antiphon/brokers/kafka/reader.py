@@ -8,7 +8,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from antiphon.broker import Glimpse, Glimpses, Headers, Partition, Reader, ReaderOptions, Record
 from antiphon.brokers.kafka.connection import LOG, Connection
@@ -33,7 +33,7 @@ class KafkaReader(Reader):
     """
 
     def __init__(self, connection: Connection, options: ReaderOptions) -> None:
-        self._client = Consumer(connection.reader(options.group, options.prompt, options.committed))
+        self._client = connection.clients.consumer(connection.reader(options.group, options.prompt, options.committed))
         self._positions: dict[tuple[str, int], int] = {}
         self._failures: deque[BrokerError] = deque()
 

@@ -42,6 +42,10 @@ class MemoryAdmin(Admin):
     def committed(self, group: str, partitions: Collection[Partition]) -> Future[Mapping[Partition, int | None]]:
         return self._answer(lambda: self._cluster.committed(group, partitions))
 
+    def has_members(self, group: str, timeout: float = 10.0) -> bool:
+        with self._cluster.changed:
+            return self._cluster.has_members(group)
+
     def close(self) -> None:
         """Nothing to let go of."""
 

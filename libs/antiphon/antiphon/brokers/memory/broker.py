@@ -49,6 +49,12 @@ class MemoryBroker(Broker):
         with self._cluster.changed:
             return self._cluster.committed_records(topic)
 
+    def fall_behind(self, group: str, choice: float) -> bool:
+        """Let one live member take an epoch that has passed for its own, for as long as it is a member, and tell it
+        nothing: as client libraries were seen to after a coordinator was killed. `choice` and the answer as below."""
+        with self._cluster.changed:
+            return self._cluster.fall_behind(group, choice)
+
     def expel(self, group: str, choice: float) -> bool:
         """Put one live member out of a group, as a coordinator may; `choice` (0 to 1) says which. False: none is in."""
         with self._cluster.changed:

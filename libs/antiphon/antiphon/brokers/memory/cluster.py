@@ -178,7 +178,7 @@ class Cluster:
 
     def metadata(self, group: str, member: str) -> Metadata:
         """The member's present metadata."""
-        return Metadata(group, member, self._group(group).epoch_of(member))
+        return Metadata(group, member, self._group(group).believed_epoch_of(member))
 
     def leave(self, group: str, member: str) -> None:
         """The member is gone."""
@@ -191,6 +191,19 @@ class Cluster:
         if name is not None:
             self.leave(group, name)
         return name is not None
+
+    def fall_behind(self, group: str, choice: float) -> bool:
+        """Let a member believe in an epoch that has passed; whether there was one."""
+        name = self._group(group).member_at(choice)
+        if name is not None:
+            self._group(group).fall_behind(name)
+        return name is not None
+
+    def has_members(self, group: str) -> bool:
+        """Whether anybody is in the group."""
+        known = self._group(group)
+        known.expire(self._clock.now())
+        return known.member_at(0.0) is not None
 
     def owns(self, group: str, member: str, number: int) -> bool:
         """Whether the partition is this member's at the moment."""

@@ -38,6 +38,7 @@ class GroupMember:
     topic: str
     seen: float
     epoch: int = 0
+    behind: int = 0  # by how much less than its epoch the member believes to be at
     owned: set[int] = field(default_factory=set)
     target: set[int] = field(default_factory=set)
     releasing: set[int] = field(default_factory=set)
@@ -94,10 +95,19 @@ class Group:
         names = list(self._members)
         return names[int(choice * len(names))] if names else None
 
+    def believed_epoch_of(self, name: str) -> int:
+        """What the member takes for its epoch; -1 for a stranger."""
+        member = self._members.get(name)
+        return -1 if member is None else max(0, member.epoch - member.behind)
+
     def owned_by(self, name: str) -> set[int]:
         """What the member owns."""
         member = self._members.get(name)
         return set() if member is None else member.owned
+
+    def fall_behind(self, name: str) -> None:
+        """From now on, for as long as it is a member, it believes to be at an epoch that has passed."""
+        self._members[name].behind = 1
 
     def leave(self, name: str) -> None:
         """The member is gone, what it owned is free."""

@@ -24,6 +24,16 @@ class GroupContract(BrokerHarness):
         assert member.member.joined
         assert [told for told, _ in member.told] == ["assigned"]
 
+    def test_a_group_has_members_from_joining_to_leaving(self) -> None:
+        topic, group = self.topic(partitions=2), self.name("group")
+        assert not self.admin.has_members(group)
+        member = self.owner(group, topic)
+        assert self.admin.has_members(group)
+
+        self.close_now(member)
+
+        self.wait_until(lambda: not self.admin.has_members(group))
+
     def test_members_share_evenly_and_a_partition_is_revoked_before_another_gets_it(self) -> None:
         topic, group = self.topic(partitions=6), self.name("group")
         members: list[Participant] = []

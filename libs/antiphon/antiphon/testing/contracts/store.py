@@ -27,12 +27,13 @@ from antiphon.testing.contracts.store_harness import (
 )
 from antiphon.testing.contracts.store_letters import LettersContract
 from antiphon.testing.contracts.store_listing import ListingContract
+from antiphon.testing.contracts.store_pruning import PruningContract
 from antiphon.testing.contracts.store_workflows import WorkflowsContract
 
 __all__ = ["StoreContract", "StoreHarness", "letter", "row", "submission"]
 
 
-class StoreContract(ListingContract, LettersContract, ControlsContract, WorkflowsContract):
+class StoreContract(ListingContract, LettersContract, ControlsContract, WorkflowsContract, PruningContract):
     """Subclass it, implement `make_store`, and pytest holds your store to the contract."""
 
     # what the gateway relies on
@@ -117,6 +118,22 @@ class StoreContract(ListingContract, LettersContract, ControlsContract, Workflow
         self.folded(store, row("c-2", status="pending"))
         assert [due.command_id for due in store.due(160.0, 10)] == ["c-1"]
         assert self.stored(store, "c-2").due_at is None
+
+    def test_overdue_submissions_are_counted_until_their_records_were_seen(self, store: Store) -> None:
+        assert store.standing(10_000.0) == ((), 0, None)
+        store.submit(first := submission("c-1", created_at=100.0, due_at=160.0))
+        store.submit(submission("c-2", created_at=50.0, due_at=170.0))
+        assert store.standing(159.0)[1:] == (0, None)
+        assert store.standing(160.0)[1:] == (1, 100.0)
+        assert store.standing(170.0)[1:] == (2, 50.0)
+        store.defer(first, 500.0)
+        assert store.standing(170.0)[1:] == (1, 50.0)
+
+    def test_connections_are_told_as_they_are(self, store: Store) -> None:
+        before = store.connections.in_use
+        with store.fold(PROJECTION, store.progress(PROJECTION)):
+            assert store.connections.in_use == before + 1
+        assert store.connections.in_use == before
 
     def test_a_submission_that_was_started_is_not_due_though_its_record_was_not_seen(self, store: Store) -> None:
         store.submit(submission())

@@ -65,6 +65,20 @@ class WorkflowsContract(StoreHarness):
         with store.fold(PROJECTION, store.progress(PROJECTION)) as folding:
             assert folding.workflows([changed.instance_id, "nobody"]) == {changed.instance_id: changed}
 
+    def test_what_has_not_ended_is_counted_by_workflow(self, store: Store) -> None:
+        self.known(
+            store,
+            instance(1, 300.0),
+            instance(2, 200.0, status="waiting"),
+            instance(3, 100.0, status="completed"),
+            instance(4, 400.0, status="running", due_at=None),
+            instance(5, 500.0, status="running", workflow="sell"),
+        )
+
+        mine, others = store.standing(600.0).workflows
+        assert mine == ("maintain_vehicle", 3, 1, 2, 200.0)
+        assert others == ("sell", 1, 0, 1, 500.0)
+
     def test_every_condition_narrows_a_list_of_instances(self, store: Store) -> None:
         self.known(
             store,

@@ -43,6 +43,7 @@ class Kind(Enum):
     JOIN = "join"
     LEAVE = "leave"
     EXPEL = "expel"  # the group puts a live member out, perhaps in the middle of its commit
+    STALE = "stale epoch"  # a member believes in an epoch that has passed, and hears of nothing
     HUNG = "hung transaction"  # somebody leaves a transaction open
     DUPLICATE = "duplicate"  # a record is produced once more
     SKEW = "clock skew"  # a replica begins with a clock that is seconds off
@@ -97,6 +98,7 @@ ANYWHERE = (
     Kind.JOIN,
     Kind.LEAVE,
     Kind.EXPEL,
+    Kind.STALE,
     Kind.HUNG,
     Kind.DUPLICATE,
     Kind.SKEW,

@@ -229,6 +229,9 @@ class _FaultyAdmin(Admin):
     def committed(self, group: str, partitions: Collection[Partition]) -> Future[Mapping[Partition, int | None]]:
         return self._ask(Boundary.ASK_OFFSETS, lambda: self._inner.committed(group, partitions))
 
+    def has_members(self, group: str, timeout: float = 10.0) -> bool:
+        return self._inner.has_members(group, timeout)
+
     def close(self) -> None:
         self._inner.close()
 

@@ -131,7 +131,9 @@ class Replica(Actor):
         around = self._around
         broker = FaultyBroker(around.broker, self.gate, around.installation.names, around.wake_all)
         parts = WorkerParts(broker, around.codec, self.clock, self.executor, NoMetrics(), self._host)
-        return Worker(self._app, parts, around.installation, WorkerOptions(replica=self.name, waits=around.waits))
+        return Worker(
+            self._app, parts, around.installation, WorkerOptions(replica=self.name, waits=around.waits, membership=9.0)
+        )
 
     # -- how it goes ---------------------------------------------------------------------------------------------
 
@@ -167,7 +169,7 @@ class Replica(Actor):
 
     def owns(self, number: int) -> bool:
         """Whether the slice is its own, as the group has it."""
-        member = self.worker._member if self.worker is not None else None
+        member = self.worker._member.member if self.worker is not None else None
         return isinstance(member, FaultyMember) and member.owns(number)
 
     def quiet(self) -> bool:

@@ -279,6 +279,8 @@ class Simulation:
             return self._produce_again(fault.choice)
         elif fault.kind is Kind.EXPEL:
             return self._broker.expel(self._names.group(fault.service), fault.choice)
+        elif fault.kind is Kind.STALE:
+            return self._broker.fall_behind(self._names.group(fault.service), fault.choice)
         elif chosen is None or (fault.kind is Kind.JOIN and len(replicas) >= MOST_REPLICAS):
             return False
         elif fault.kind is Kind.JOIN:

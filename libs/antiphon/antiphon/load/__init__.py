@@ -1,0 +1,1 @@
+"""A load of commands, and how it was borne: `antiphon load`."""

@@ -1,0 +1,1 @@
+"""A service whose every number is known."""
