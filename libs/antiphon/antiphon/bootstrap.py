@@ -49,6 +49,7 @@ from antiphon.workflow.host import WorkflowHost
 
 if TYPE_CHECKING:
     from antiphon.brokers.kafka import KafkaBroker
+    from antiphon.stores.sql import SqlStore
 
 log = logging.getLogger(__name__)
 LAG_INTERVAL = 5.0  # seconds between two looks at the projection's lag
@@ -67,7 +68,7 @@ def secret_file(path: Path | None) -> SecretFile | None:
     return None if path is None else SecretFile(path)
 
 
-def store(settings: Settings) -> Store:
+def store(settings: Settings) -> SqlStore:
     """The read side's database; its tables are brought to this release."""
     from antiphon.stores.sql import SqlStore  # at the top it would double the time that `antiphon send` takes to start
 
