@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from antiphon.app import App
@@ -46,6 +47,10 @@ from antiphon.topics import TopicNames
 from antiphon.tracing import NoTracing, Tracing
 from antiphon.workflow.host import WorkflowHost
 
+if TYPE_CHECKING:
+    from antiphon.brokers.kafka import KafkaBroker
+    from antiphon.stores.sql import SqlStore
+
 log = logging.getLogger(__name__)
 LAG_INTERVAL = 5.0  # seconds between two looks at the projection's lag
 STALE = 30.0  # seconds without a turn after which a worker counts as dead
@@ -63,14 +68,14 @@ def secret_file(path: Path | None) -> SecretFile | None:
     return None if path is None else SecretFile(path)
 
 
-def store(settings: Settings) -> Store:
+def store(settings: Settings) -> SqlStore:
     """The read side's database; its tables are brought to this release."""
     from antiphon.stores.sql import SqlStore  # at the top it would double the time that `antiphon send` takes to start
 
     return SqlStore.open(settings.database_url, secret_file(settings.database_password_file))
 
 
-def kafka(settings: Settings) -> Broker:
+def kafka(settings: Settings) -> KafkaBroker:
     """The cluster that the settings name."""
     from antiphon.brokers.kafka import KafkaBroker
 
@@ -299,6 +304,7 @@ def run_service(app: App, catalogue: Catalogue, settings: Settings) -> int:
     check_topics(cluster, catalogue, topics_of(app, catalogue))
     cluster.close()
     metrics = PrometheusMetrics()
+    broker.report_to(metrics)
     spans = tracing(settings, app.service)
     running = worker(app, broker, settings, metrics, spans)
     server = TelemetryServer(metrics, running.probes(), settings.metrics_host, settings.metrics_port)

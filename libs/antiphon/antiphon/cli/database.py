@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from antiphon import bootstrap
 from antiphon.cli.console import clearly, exit_codes, show
 from antiphon.cli.options import AsJson, quiet_settings
 
@@ -22,9 +23,7 @@ def migrate(as_json: AsJson = False) -> None:
 
     Gateway and read side do the same when they start: this is for those who may change tables when these may not.
     """
-    from antiphon.stores.sql import SqlStore  # at the top it would double the time that other verbs take to start
-
-    store = SqlStore.open(quiet_settings().database_url)
+    store = bootstrap.store(quiet_settings())
     where = store.engine.url.render_as_string()  # with the password masked
     store.close()
     show([{"database": where, "state": "up to date"}], ("database", "state"), as_json=as_json)

@@ -32,7 +32,6 @@ def rebuild(
     from antiphon.status.projector import ProjectorParts
     from antiphon.status.rebuilding import RebuildOptions
     from antiphon.status.rebuilding import rebuild as rebuilt
-    from antiphon.stores.sql import SqlStore
 
     if not (yes or resume):
         raise typer.BadParameter("what lies in the tables and no longer in the log is gone then: say --yes")
@@ -41,7 +40,7 @@ def rebuild(
     broker = bootstrap.kafka(settings)
     with closing(broker.admin()) as admin:
         bootstrap.check_topics(admin, known, set(known.topic_names()))
-    with closing(SqlStore.open(settings.database_url)) as store, progress() as bar:
+    with closing(bootstrap.store(settings)) as store, progress() as bar:
         task = bar.add_task("offsets", total=None)
         found = rebuilt(
             ProjectorParts(broker, known, AvroCodec(), store, SystemClock()),

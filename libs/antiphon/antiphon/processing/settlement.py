@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from antiphon.broker import Headers, Outgoing, Record
 from antiphon.envelope import Envelope, Redrive
-from antiphon.errors import HandlerTimeout, MessageError, Permanent, RetryAfter, UnknownSchema
+from antiphon.errors import AntiphonError, HandlerTimeout, MessageError, Permanent, RetryAfter, UnknownSchema
 from antiphon.executor import Promise
 from antiphon.processing.agenda import id_of, read_waiting
 from antiphon.processing.batch import Batch
@@ -255,7 +255,10 @@ class Settlement:
             self._wait(delivery, delay, now)
         else:
             told = _told(delivery, outcome, now)
-            executions.warning("%s failed: %s", delivery.handler.name, error, extra=told, exc_info=error)
+            meant = isinstance(error, AntiphonError)  # raised to say what it says: where is of no interest
+            executions.warning(
+                "%s failed: %s", delivery.handler.name, error, extra=told, exc_info=None if meant else error
+            )
             self._failed(delivery, error, now)
 
     def _wait(self, delivery: Delivery, delay: float, now: float) -> None:
