@@ -76,6 +76,8 @@ def test_a_reset_wants_to_be_meant(stand: Stand) -> None:
     assert run("state", "reset", "counting").exit_code == 2
     assert told("state", "reset", "counting", "--yes")["slices"] == 4
     assert told("state", "reset", "counting", "--yes")["skipped"] == 4
+    assert run("state", "accept", "counting").exit_code == 2
+    assert told("state", "accept", "counting", "--yes")["skipped"] == 4
 
 
 def test_a_service_that_does_not_exist_is_wrong_input(stand: Stand) -> None:
