@@ -15,7 +15,7 @@ from antiphon.processing.state import PROGRESS
 from antiphon.topics import TopicNames
 from antiphon.upkeep.exporting import Subject, export_state
 from antiphon.upkeep.exports import Export, Summary
-from antiphon.upkeep.importing import ImportOptions, import_state, reset_state
+from antiphon.upkeep.importing import ImportOptions, accept_state, import_state, reset_state
 from antiphon.upkeep.owner import Owner, OwnerOptions
 from tests.processing.messages import Count
 from tests.upkeep.stand import Deaths, Killed, Stand
@@ -141,6 +141,15 @@ def test_a_worker_whose_state_lost_its_newest_part_refuses_to_serve(stand: Stand
     last = [r.key for r in stand.world.read(stand.subject.state) if r.partition == number]
     stand.cut(number, len(last) - last.index(PROGRESS) - 1)  # only its first commit is left
     assert "the newest part of the state was lost" in stand.refusal()
+    stand.end_sessions()
+    found = accept_state(stand.subject)
+    assert (found.slices, found.skipped) == (1, 3)
+    assert found.redone["antiphon.commands.counting"] >= 2
+    stand.start()
+    stand.world.serve()
+    stand.world.turn(100)
+    assert not stand.world.workers[0].failure, "and what was settled since is handled again"
+    assert stand.totals().count(3) == 2
 
 
 def test_a_state_without_its_progress_is_refused(stand: Stand) -> None:

@@ -111,6 +111,24 @@ def reset(
     _tell(found, {}, as_json=as_json)
 
 
+@cli.command(epilog=exit_codes("a worker was started meanwhile, or the cluster refused it: run it again"))
+@clearly
+def accept(
+    service: Service,
+    yes: Annotated[bool, typer.Option("--yes", help="what was settled since is handled again")] = False,
+    patience: Patience = "60s",
+    as_json: AsJson = False,
+) -> None:
+    """Let a stopped service go on with what is left where the newest part of its state was lost."""
+    from antiphon.upkeep.importing import accept_state
+    from antiphon.upkeep.owner import OwnerOptions
+
+    if not yes:
+        raise typer.BadParameter("what was settled behind the end of the state is handled again: say --yes")
+    found = accept_state(subject(service), OwnerOptions(seconds(patience)))
+    _tell(found, {}, as_json=as_json)
+
+
 @cli.command(epilog=exit_codes())
 @clearly
 def check(

@@ -33,7 +33,7 @@ def refusal(found: Found, entries: Mapping[bytes, bytes]) -> str | None:
     slice_ = f"slice {found.state.number} of {found.state.topic}"
     if closed is not None:
         return f"{slice_} is closed: {closed.decode(errors='replace')}"
-    way_out = _WAY_OUT.format(service=found.state.topic.rpartition(".")[2])
+    way_out = _WAY_OUT.format(service=_service(found))
     if progress is None:
         if entries:
             return f"{slice_} has {len(entries)} entries and no progress, so its end is missing. {way_out}"
@@ -48,6 +48,11 @@ def refusal(found: Found, entries: Mapping[bytes, bytes]) -> str | None:
     if known is not None and found.committed is not None and known < found.committed:
         return (
             f"{slice_} ends where offset {known} of {found.commands} was reached, but its group {found.group} stands "
-            f"at {found.committed}: the newest part of the state was lost. {way_out}"
+            f"at {found.committed}: the newest part of the state was lost. Go on with what is left, and handle again "
+            f"what was settled since, with `antiphon state accept {_service(found)}`. {way_out}"
         )
     return None
+
+
+def _service(found: Found) -> str:
+    return found.state.topic.rpartition(".")[2]

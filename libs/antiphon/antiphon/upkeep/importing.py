@@ -97,6 +97,26 @@ def reset_state(subject: Subject, options: OwnerOptions = OwnerOptions()) -> Imp
     return found
 
 
+def accept_state(subject: Subject, options: OwnerOptions = OwnerOptions()) -> Imported:
+    """Let every slice whose newest part was lost go on with what is left: its group goes back to where that ends, and
+    what was settled since is handled again. Others stay as they are. ConfigurationError while the service runs."""
+    subject.check_topics()
+    refuse_while_used(subject.broker, subject.service, subject.group)
+    found = Imported()
+    with Owner(subject.broker, subject.service, subject.installation, options) as owner:
+        for number in range(subject.installation.partitions):
+            state = subject.read(number)
+            if CLOSED in state.entries or PROGRESS not in state.entries or not _is_short(subject, state):
+                found.skipped += 1
+                continue
+            progress = state.entries[PROGRESS]
+            offset = read_progress(progress)[0][owner.commands].contiguous
+            owner.write(number, offset, [Outgoing(owner.state, number, PROGRESS, progress, [])])
+            found.slices += 1
+            _compare(subject, state, found)
+    return found
+
+
 def _check_fits(subject: Subject, export: Export) -> None:
     names, wrong = subject.installation.names, []
     head = export.head
