@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
+from grafana_foundation_sdk.builders.common import VizLegendOptions, VizTooltipOptions
 from grafana_foundation_sdk.builders.dashboard import Dashboard, DatasourceVariable, QueryVariable, Row
 from grafana_foundation_sdk.builders.prometheus import Dataquery
 from grafana_foundation_sdk.builders.timeseries import Panel as TimeSeries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.dashboard import DataSourceRef, VariableRefresh
+from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacement, TooltipDisplayMode
+from grafana_foundation_sdk.models.dashboard import DataSourceRef, VariableOption, VariableRefresh
 
 from deploy.grafana.boards import BOARDS, Board, Panel
 
@@ -36,18 +39,22 @@ def written(board: Board) -> str:
             .multi(True)
             .include_all(True)
             .all_value(".*")
+            .current(VariableOption(text="All", value="$__all"))
         )
     )
+    ids = count(1)
     for title, panels in board.rows:
-        dashboard = dashboard.with_row(Row(title))
+        dashboard = dashboard.with_row(Row(title).id(next(ids)))
         for panel in panels:
-            dashboard = dashboard.with_panel(_drawn(panel))
+            dashboard = dashboard.with_panel(_drawn(panel).id(next(ids)))
     return JSONEncoder(sort_keys=True, indent=2).encode(dashboard.build()) + "\n"
 
 
 def _drawn(panel: Panel) -> TimeSeries:
     drawn = TimeSeries().title(panel.title).description(panel.about).datasource(SOURCE).unit(panel.unit).min(0)
     drawn = drawn.span(WIDTH).height(HEIGHT).fill_opacity(10)
+    legend = VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM).show_legend(True)
+    drawn = drawn.legend(legend).tooltip(VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
     for number, (query, legend) in enumerate(panel.queries):
         drawn = drawn.with_target(Dataquery().expr(query).legend_format(legend).ref_id(chr(ord("A") + number)))
     return drawn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.grafana.boards import BOARDS
+from deploy.grafana.boards import BOARDS, Board
 from deploy.grafana.generate import HERE, written
 from tests.e2e.programs import ROOT
 from tests.monitoring.prometheus import RULES, promtool
@@ -73,6 +74,18 @@ def test_recorded_names_say_level_metric_and_operation() -> None:
     names = [rule["record"] for rule in rules("record")]
     assert len(names) == len(set(names))
     assert [name for name in names if RECORDED.fullmatch(name) is None] == []
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+def test_a_dashboard_takes_the_data_source_and_the_interval_that_grafana_gives_it(board: Board) -> None:
+    drawn = json.loads((HERE / f"{board.name}.json").read_text())
+    panels = [panel for panel in drawn["panels"] if panel["type"] != "row"]
+    assert {panel["datasource"]["uid"] for panel in panels} == {"${datasource}"}
+    assert {variable["name"] for variable in drawn["templating"]["list"]} == {"datasource", "job"}
+    ids = [panel["id"] for panel in drawn["panels"]]
+    assert sorted(ids) == list(range(1, len(ids) + 1))
+    windows = [window for panel in panels for one in panel["targets"] for window in re.findall(r"\[.+?\]", one["expr"])]
+    assert set(windows) <= {"[$__rate_interval]"}
 
 
 def test_dashboards_are_those_that_the_code_makes() -> None:
