@@ -7,7 +7,7 @@ import time
 import pytest
 from opentelemetry.trace import SpanKind, get_current_span
 
-from antiphon import App, Context
+from antiphon import App, Context, Platform, PlatformOptions, SubmitOptions
 from antiphon.broker import Record
 from antiphon.envelope import Envelope
 from antiphon.executors.event_loop import HandlerLimits
@@ -219,6 +219,23 @@ def test_turns_of_a_workflow_are_linked_to_its_start_and_to_what_they_answer(
     answer = spans.one("send antiphon.replies")
     assert ids(answer.parent) == ids(context(turns[2]))
     assert linked(spans.one("process antiphon.commands.seats")) == [ids(context(reserve))]
+
+
+@pytest.mark.promise("S3-46")
+async def test_from_the_asker_to_the_last_answer_all_is_one_trace_with_parents() -> None:
+    spans, trade = Spans("parents"), Trade()
+    options = SubmitOptions(correlation_id="order 17", traceparent=TRACEPARENT)
+    async with Platform(*trade.apps, options=PlatformOptions(tracing=spans.tracing)) as bus:
+        assert await bus.execute(Book(trip="to the sea"), options=options) == Booked(seat=1, paid=100)
+    named = {span.name: span for span in spans.ended}
+    assert {ids(context(span))[0] for span in spans.ended} == {TRACE}
+    assert {(span.attributes or {})["messaging.message.conversation_id"] for span in spans.ended} == {"order 17"}
+    asked, seats, charged = (named[f"send antiphon.commands.{name}"] for name in ("trips", "seats", "payments"))
+    assert len(spans.named("turn Book")) == 3
+    assert ids(spans.named("send antiphon.commands.trips")[0].parent) == (TRACE, SPAN)
+    assert asked is not spans.named("send antiphon.commands.trips")[0]  # answers come on the same topic
+    for name, sent in (("seats", seats), ("payments", charged)):
+        assert ids(named[f"process antiphon.commands.{name}"].parent) == ids(context(sent))
 
 
 def test_what_a_handler_asks_of_a_model_is_below_its_attempt_and_says_tokens_but_no_words() -> None:
