@@ -64,9 +64,11 @@ def _environment(port: int) -> dict[str, str]:
     named = {name.upper().replace(".", "_"): value for name, value in settings.items() if name not in PLACES}
     own = {
         "CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
-        "LISTENERS": "PLAINTEXT://:9092,CONTROLLER://localhost:9093",
-        "ADVERTISED_LISTENERS": f"PLAINTEXT://127.0.0.1:{port}",
-        "LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        # the broker writes the ends of transactions to itself: it must reach itself, which it cannot by our port
+        "LISTENERS": "PLAINTEXT://:9092,CLUSTER://localhost:19092,CONTROLLER://localhost:9093",
+        "ADVERTISED_LISTENERS": f"PLAINTEXT://127.0.0.1:{port},CLUSTER://localhost:19092",
+        "LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CLUSTER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "INTER_BROKER_LISTENER_NAME": "CLUSTER",
         "LOG_DIRS": "/var/lib/kafka/data",
         "HEAP_OPTS": "-Xms256m -Xmx512m",
     }

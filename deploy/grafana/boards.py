@@ -248,6 +248,24 @@ WORKERS = Board(
             ),
         ),
         (
+            "To the cluster",
+            (
+                one(
+                    "Round trip to the slowest broker, p99",
+                    "s",
+                    greatest("antiphon_kafka_round_trip_seconds", "job, instance"),
+                    "{{job}} {{instance}}",
+                ),
+                one(
+                    "Requests without an answer yet",
+                    "short",
+                    total("antiphon_kafka_requests_waiting", "job"),
+                    "{{job}}",
+                ),
+                one("Failed requests", "ops", rate("antiphon_kafka_request_errors_total", "job"), "{{job}}"),
+            ),
+        ),
+        (
             "Processes",
             (
                 one("Memory", "bytes", total("process_resident_memory_bytes", "job, instance"), "{{job}} {{instance}}"),

@@ -19,6 +19,7 @@ NOTE = "# Written by `make chart`.\n"
 ELSEWHERE = {
     "bootstrap_servers": "set kafka.bootstrapServers",
     "kafka": "set kafka.options, kafka.sasl and kafka.tls, or kafka.existingSecret",
+    "kafka_password_file": "set kafka.sasl: the password's Secret is mounted and this points there",
     "database_url": "name the Secret that holds it in database.existingSecret",
     "host": "the chart sets it",
     "port": "the chart sets it; the Service's is gateway.service.port",

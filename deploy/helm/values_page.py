@@ -34,7 +34,8 @@ helm upgrade --install antiphon deploy/helm/antiphon --values catalogue.yaml --v
 
 - Whatever stands under `defaults` may also stand under a service, `gateway` and `status`, and holds there alone.
 - No password is a value: each is named by its Secret, which you make, or External Secrets, or Strimzi.
-  A Secret that has changed is read by the next pods: `kubectl rollout restart deployment`.
+  The password of `kafka.sasl` is a mounted file: when its Secret changes, running pods log in with the new one. Other
+  Secrets are environment variables, read by the next pods: `kubectl rollout restart deployment`.
 - The grace period of a pod is computed: `settings.grace`, what the program takes to close, `terminationMarginSeconds`.
 - Replicas beyond `settings.partitions` would be idle, and are refused; so are other combinations that cannot work.
 - Ready means: joined and not draining. Alive means: its loop turns. No probe asks Kafka or the database, so that their
@@ -42,6 +43,7 @@ helm upgrade --install antiphon deploy/helm/antiphon --values catalogue.yaml --v
 - KEDA scales by the lag of the service's group on every topic that it reads. An emptied topic may keep a lag of one per
   partition, that of a commit marker, so `lagThreshold` is not to be that small and `minReplicas` not 0.
 - Azure Event Hubs: `values-event-hubs.yaml`. Without Helm: `deploy/kubernetes`, the same as plain YAML for Kustomize.
+- With `setup.mode: plain` all starts at once, and pods start again until the Job has made the topics.
 - `ci/` has sets of values that are rendered and checked by the tests.
 
 ## Values

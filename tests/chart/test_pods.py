@@ -14,7 +14,7 @@ from antiphon.gateway.program import CLOSE_SECONDS
 from antiphon.settings import Settings, read_settings
 from tests.chart.objects import SYSTEM, Object, component, containers, of_kind, pods, rendered, values, variables
 
-NOT_OURS = {"SASL_USERNAME", "SASL_PASSWORD", "HTTPS_PROXY"}  # what ANTIPHON_KAFKA is put together from; an extra one
+NOT_OURS = {"SASL_USERNAME", "HTTPS_PROXY"}  # what KEDA reads; an extra one of a set
 
 
 def test_pods_keep_the_restricted_standard(objects: list[Object]) -> None:
@@ -98,16 +98,27 @@ def test_the_settings_model_takes_what_a_container_gets(
                 assert settings.partitions == values(set_name)["settings"]["partitions"]
 
 
-def test_a_login_reaches_the_clients_whole(helm: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    objects = rendered("event-hubs")
-    container = _container(objects, "antiphon-mails")
-    secret = "Endpoint=sb://x.servicebus.windows.net/;SharedAccessKeyName=send;SharedAccessKey=a+b/c="
-    kafka = json.loads(variables(container)["ANTIPHON_KAFKA"].replace("$(SASL_PASSWORD)", secret))
+def test_a_login_is_a_mounted_file_and_no_variable(objects: list[Object], set_name: str) -> None:
+    for where, pod in pods(objects):
+        volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+        for container in containers(pod):
+            file = variables(container).get("ANTIPHON_KAFKA_PASSWORD_FILE")
+            if file is not None:
+                (mount,) = [each for each in container["volumeMounts"] if str(file).startswith(each["mountPath"] + "/")]
+                secret = volumes[mount["name"]]["secret"]
+                assert file == f"{mount['mountPath']}/{secret['items'][0]['path']}", where
+                assert secret["defaultMode"] & 0o007 == 0, where
+            assert "password" not in str(variables(container).get("ANTIPHON_KAFKA", "")), where
+    login = values(set_name)["kafka"]["sasl"]["mechanism"] or values(set_name)["strimzi"]["users"]["enabled"]
+    found = [each for _, pod in pods(objects) for each in containers(pod)
+             if "ANTIPHON_KAFKA_PASSWORD_FILE" in variables(each)]  # fmt: skip
+    assert bool(found) == bool(login)
+
+
+def test_event_hubs_is_told_who_we_are_in_its_own_words(helm: None) -> None:
+    kafka = json.loads(variables(_container(rendered("event-hubs"), "antiphon-mails"))["ANTIPHON_KAFKA"])
     assert kafka["security.protocol"] == "SASL_SSL"
     assert (kafka["sasl.mechanism"], kafka["sasl.username"]) == ("PLAIN", "$ConnectionString")
-    assert kafka["sasl.password"] == secret
-    names = [entry["name"] for entry in container["env"]]
-    assert names.index("SASL_PASSWORD") < names.index("ANTIPHON_KAFKA")  # only earlier ones are put in
     assert kafka["connections.max.idle.ms"] == 180_000
 
 
@@ -197,7 +208,7 @@ def _environment(container: Object, objects: list[Object]) -> dict[str, str]:
         found |= maps[source["configMapRef"]["name"]]["data"]
     for name, value in variables(container).items():
         secret = "{}" if name == "ANTIPHON_KAFKA" else "text"
-        found[name] = value.replace("$(SASL_PASSWORD)", "text") if isinstance(value, str) else secret
+        found[name] = value if isinstance(value, str) else secret
     return found
 
 

@@ -124,15 +124,15 @@ class Pods:
         self.ports = {"ANTIPHON_PORT": free_port()}
         self.programs: dict[str, Program] = {}
 
-    def environment(self, container: Object, metrics_port: int) -> dict[str, str]:
+    def environment(self, container: Object, volumes: list[Object], metrics_port: int) -> dict[str, str]:
         """What the container's program sees; places and secrets are those of the test."""
         found: dict[str, str] = {}
         for source in container.get("envFrom", []):
             found |= of_kind(self._objects, "ConfigMap")[source["configMapRef"]["name"]]["data"]
         for name, value in variables(container).items():
             found[name] = value if isinstance(value, str) else self._resolved(name, value)
-        login = found.get("SASL_PASSWORD", "")
-        found = {name: value.replace("$(SASL_PASSWORD)", login) for name, value in found.items()}
+        if "ANTIPHON_KAFKA_PASSWORD_FILE" in found:
+            found["ANTIPHON_KAFKA_PASSWORD_FILE"] = str(self._mounted(volumes))
         return found | {
             "ANTIPHON_PORT": str(self.ports["ANTIPHON_PORT"]), "ANTIPHON_METRICS_PORT": str(metrics_port),
             "PATH": "/usr/bin:/bin", "HOME": str(self._folder),
@@ -141,23 +141,30 @@ class Pods:
     def _resolved(self, name: str, source: Object) -> str:
         if "fieldRef" in source:
             return f"pod-{free_port()}"
-        if name == "ANTIPHON_DATABASE_URL":
-            return f"sqlite:///{self._folder}/status.sqlite3"
-        return password_of(source["secretKeyRef"]["name"])
+        assert name == "ANTIPHON_DATABASE_URL"
+        return f"sqlite:///{self._folder}/status.sqlite3"
+
+    def _mounted(self, volumes: list[Object]) -> Path:
+        (user,) = [each["secret"]["secretName"] for each in volumes if each["name"] == "kafka-login"]
+        file = self._folder / str(user)
+        file.write_text(password_of(user))
+        return file
 
     def work_off(self, job: Object) -> None:
         """Every container of a Job, to its end."""
-        for container in containers(job["spec"]["template"]):
-            done = finished([*ANTIPHON, *container["args"]], self.environment(container, 0), 60)
+        pod = job["spec"]["template"]
+        for container in containers(pod):
+            environment = self.environment(container, pod["spec"]["volumes"], 0)
+            done = finished([*ANTIPHON, *container["args"]], environment, 60)
             assert done.code == 0, done.err
 
     def start(self, deployment: Object) -> None:
         """One replica; returns when its readiness probe is content."""
-        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        pod = deployment["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
         name, port = deployment["metadata"]["name"], free_port()
-        program = Program(
-            [*ANTIPHON, *container["args"]], self.environment(container, port), self._folder / f"{name}.log"
-        )
+        environment = self.environment(container, pod["volumes"], port)
+        program = Program([*ANTIPHON, *container["args"]], environment, self._folder / f"{name}.log")
         self.programs[name] = program
         path = container["readinessProbe"]["httpGet"]["path"]
         until(lambda: self._good(program, f"http://127.0.0.1:{port}{path}"), f"{name} is ready", 90)

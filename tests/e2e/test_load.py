@@ -22,11 +22,12 @@ from tests.waiting import until
 SERVED_BY = ("processors", "projector", "gateway")
 LOAD = ("load", "process_data", "--payload", '{"data": ["$n", 2, 3]}', "--json")
 LOOK = 0.5  # seconds between two looks at the memory
-FIRST = 800  # commands at full speed that show the capacity; caches, pools and statements are filled by them
+FIRST = 500  # commands at full speed that show the capacity; caches, pools and statements are filled by them
 # Bytes that may stay for each command in a process: a service keeps ids of a day (its ledger), no program the command
 # itself. A request with its row, or a delivery with its record, would be more than this.
-STAYS = 4_000
-ARENAS = 4_000_000  # and these by chance: memory is taken by the megabyte, and garbage is collected now and then
+STAYS = 2_000
+# And these by the moment: what refers to itself is collected after each 100,000 allocations (bootstrap.py:COLLECT).
+UNCOLLECTED = 12_000_000
 
 
 class Grown(NamedTuple):
@@ -109,17 +110,17 @@ def test_at_half_of_its_capacity_nothing_fails_no_lag_stays_and_no_memory_grows(
         deployment.start(*SERVED_BY)
         first = loaded(deployment, "--count", str(FIRST), "--in-flight", "24")
         capacity = first["completed"]["per_second"]
-        rate = capacity / 2
+        rate = round(capacity / 2, 1)
         with Memory(deployment) as memory:
-            found = loaded(deployment, "--rate", f"{rate:.1f}", "--seconds", str(seconds))
+            found = loaded(deployment, "--rate", str(rate), "--seconds", str(seconds))
         grown = memory.grown()
-        print(f"capacity {capacity}/s; at {rate:.1f}/s completed {found['completed']['latency_ms']}; grown {grown}")
+        print(f"capacity {capacity}/s; at {rate}/s completed {found['completed']['latency_ms']}; grown {grown}")
         assert found["errors"] == {}
         assert found["sent"] == found["accepted"]["count"] == found["completed"]["count"]
         assert found["sent"] == pytest.approx(rate * seconds, abs=2)
         assert found["completed"]["per_second"] > 0.95 * rate
         until(lambda: lag(deployment) == {"service": 0, "read side": 0}, "no lag is left", 30)
-        allowed = ARENAS + STAYS * found["sent"]
+        allowed = UNCOLLECTED + STAYS * found["sent"]
         assert {name: each for name, each in grown.items() if each.by > allowed} == {}, (
             f"after {found['sent']} commands"
         )

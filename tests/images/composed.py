@@ -23,11 +23,14 @@ class Composed:
     def __init__(self, engine: Engine, project: str, *files: str) -> None:
         self._engine, self._project = engine, project
         self._files = [word for file in ("docker-compose.yml", *files) for word in ("--file", file)]
-        kafka, gateway = free_ports(2)
+        kafka, gateway, prometheus, grafana = free_ports(4)
         self.bootstrap_servers, self.gateway_url = f"127.0.0.1:{kafka}", f"http://127.0.0.1:{gateway}"
+        self.prometheus_url, self.grafana_url = f"http://127.0.0.1:{prometheus}", f"http://127.0.0.1:{grafana}"
         self._settings = {
             "KAFKA_HOST_PORT": str(kafka),
             "GATEWAY_HOST_PORT": str(gateway),
+            "PROMETHEUS_HOST_PORT": str(prometheus),
+            "GRAFANA_HOST_PORT": str(grafana),
             "ANTIPHON_PARTITIONS": "4",
             "COMPOSE_PROFILES": "",
         }

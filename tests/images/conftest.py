@@ -76,6 +76,13 @@ def postgres_image(engine: Engine) -> str:
 
 
 @pytest.fixture(scope="session")
+def prometheus_image(engine: Engine) -> str:
+    """What compose takes for Prometheus."""
+    standins.prometheus(engine)
+    return standins.PROMETHEUS
+
+
+@pytest.fixture(scope="session")
 def platform(engine: Engine, production: str, kafka_image: str, postgres_image: str) -> Iterator[Composed]:
     """What `docker compose up` starts."""
     with Composed(engine, "antiphon-compose") as composed:

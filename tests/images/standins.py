@@ -1,7 +1,7 @@
 """Images that the project names, made where no registry is reached: Debian under their names, with the real programs.
 
 `python:…-slim` is Debian's own Python. `apache/kafka` runs the jars that deploy/kafka pins, set up from the variables
-of its environment by the class with which Kafka's image does it. `postgres` is Debian's server.
+of its environment by the class with which Kafka's image does it. `postgres` and `prom/prometheus` are Debian's servers.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ DEBIAN = "debian:standin"
 PYTHON = "python:3.12-slim"
 KAFKA = "apache/kafka:4.3.1"
 POSTGRES = "postgres:17"
+PROMETHEUS = "prom/prometheus:v3.5.0"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 SUITE = "bookworm"
 PACKAGES = "python3,python3-venv,ca-certificates"
@@ -69,6 +70,11 @@ def kafka(engine: Engine) -> None:
 def postgres(engine: Engine) -> None:
     """Build the stand-in for PostgreSQL's image."""
     _build(engine, HERE / "postgres", POSTGRES)
+
+
+def prometheus(engine: Engine) -> None:
+    """Build the stand-in for Prometheus' image."""
+    _build(engine, HERE / "prometheus", PROMETHEUS)
 
 
 def _build(engine: Engine, folder: Path, tag: str) -> None:

@@ -14,7 +14,7 @@ from antiphon.lifecycle import CommandHasFailed, CommandSettled, DeadLetter, Dea
 from antiphon.messages import Event, Message
 from antiphon.processing.state import kept_key
 from tests.integration.apps import Account, Deposited, Indexed, Noted, Reminded
-from tests.integration.cluster import PARTITIONS, Cluster, Sent
+from tests.integration.cluster import Cluster, Sent
 
 PLATFORM: tuple[type[Message], ...] = (CommandHasFailed, CommandSettled, DeadLetter, DeadLetterClosed)
 EFFECTS: tuple[type[Event], ...] = (Deposited, Indexed, Noted, Reminded)
@@ -41,7 +41,7 @@ class Auditor:
         names = cluster.names
         events = map(names.events, (*cluster.families, CommandHasFailed.family))
         read = (names.lifecycle, names.dead_letters, *events, *also)
-        self._partitions = [Partition(topic, number) for topic in read for number in range(PARTITIONS)]
+        self._partitions = [Partition(topic, number) for topic in read for number in range(cluster.partitions)]
         self._reader = cluster.broker.reader(ReaderOptions("auditor", prompt=True))
         self._reader.assign(dict.fromkeys(self._partitions, 0))
         self.settled: defaultdict[str, list[CommandSettled]] = defaultdict(list)  # by command id
@@ -199,7 +199,7 @@ class Auditor:
 
 def last_values(cluster: Cluster, topic: str) -> dict[tuple[int, bytes], bytes]:
     """A compacted topic, folded, by partition and key."""
-    partitions = [Partition(topic, number) for number in range(PARTITIONS)]
+    partitions = [Partition(topic, number) for number in range(cluster.partitions)]
     admin = cluster.broker.admin()
     ends = admin.ends(partitions).result(10)
     admin.close()

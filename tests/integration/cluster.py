@@ -114,14 +114,20 @@ class Cluster:
     """Topics of its own under a prefix of its own, and every process that was started on them."""
 
     def __init__(
-        self, bootstrap_servers: str, directory: Path, apps: Iterable[str], families: Iterable[str] = FAMILIES
+        self,
+        bootstrap_servers: str,
+        directory: Path,
+        apps: Iterable[str],
+        families: Iterable[str] = FAMILIES,
+        installation: Installation | None = None,
     ) -> None:
         self.bootstrap_servers = bootstrap_servers
         self.families = tuple(families)
         self._directory = directory
         self.journal_path = directory / "journal"
         self._services: list[RunningService] = []
-        self.installation = Installation(TopicNames(f"it-{uuid4().hex[:8]}."), PARTITIONS)
+        self.installation = installation or Installation(TopicNames(f"it-{uuid4().hex[:8]}."), PARTITIONS)
+        self.partitions = self.installation.partitions
         self.names = self.installation.names
         self.codec = AvroCodec()
         self.broker = KafkaBroker(KAFKA, bootstrap_servers)
@@ -129,7 +135,7 @@ class Cluster:
         self.catalogue = Catalogue(found, self.installation)
         admin = self.broker.admin()
         plans = {
-            self.names.events(family): TopicPlan(self.names.events(family), PARTITIONS) for family in self.families
+            self.names.events(family): TopicPlan(self.names.events(family), self.partitions) for family in self.families
         }
         plans |= {plan.name: plan for plan in self.catalogue.plans()}
         admin.create_topics(plans.values())
@@ -165,7 +171,7 @@ class Cluster:
             "bootstrap": self.bootstrap_servers,
             "replica": replica,
             "prefix": self.names.prefix,
-            "partitions": PARTITIONS,
+            "partitions": self.partitions,
             "log": log,
             "journal": self.journal_path,
             "grace": grace,

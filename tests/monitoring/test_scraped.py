@@ -96,6 +96,15 @@ def test_the_alerts_of_what_goes_wrong_here_are_raised(watched: Watched) -> None
     assert not {"AntiphonNoTurn", "AntiphonJobAbsent", "AntiphonNothingScraped"} & watched.prometheus.alerts().keys()
 
 
+def test_workers_tell_how_they_reach_the_cluster(watched: Watched) -> None:
+    def shown() -> list[float]:
+        return [float(one["value"][1]) for one in watched.prometheus.asked("antiphon_kafka_round_trip_seconds > 0")]
+
+    until(lambda: len(shown()) == 2, "both workers have shown a round trip", 20)
+    assert max(shown()) < 10
+    assert watched.prometheus.value("antiphon_kafka_request_errors_total") == 0
+
+
 def test_no_process_shows_more_series_than_it_may(watched: Watched) -> None:
     shown = {one["metric"]["job"]: float(one["value"][1]) for one in watched.prometheus.asked("scrape_samples_scraped")}
     assert shown.keys() == {"foundry", "processors", "status", "gateway"}

@@ -99,6 +99,7 @@ def test_a_load_of_so_many_is_accepted_completed_and_measured(url: str) -> None:
     assert [each["status"] for each in listed] == ["completed"] * 40, "the report is true"
 
 
+@pytest.mark.slow
 def test_a_rate_is_kept(url: str) -> None:
     found = loaded(
         "process_data", "--payload", PAYLOAD, "--rate", "50", "--seconds", "2", "--accepted-only", "--url", url
@@ -164,6 +165,7 @@ def test_a_gateway_that_is_not_there_is_named_with_what_to_do() -> None:
     assert "is `antiphon gateway` running?" in result.stderr
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_the_load_with_its_report(url: str) -> None:
     payload = '{"data": {"n": "$n"}, "rules": {"type": "object"}}'
     words = ["load", "validate_input", "--payload", payload, "--rate", "20", "--seconds", "600", "--url", url, "--json"]
@@ -178,6 +180,7 @@ def test_an_interrupt_ends_the_load_with_its_report(url: str) -> None:
     assert found["sent"] == found["completed"]["count"] + found["unfinished"]
 
 
+@pytest.mark.slow
 def test_people_on_a_terminal_see_how_far_it_has_come(url: str) -> None:
     mine, theirs = pty.openpty()
     words = ["load", "process_data", "--payload", PAYLOAD, "--rate", "20", "--seconds", "3", "--url", url]
@@ -266,6 +269,7 @@ class Stalling(Route):
     async def close(self) -> None: ...
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_flight", [1000, 1])
 async def test_a_stall_counts_for_every_command_that_it_held_up(in_flight: int) -> None:
     load = Load(LoadPlan(rate=100, seconds=1, in_flight=in_flight), Stalling(0.5), Payloads([{}], 1))

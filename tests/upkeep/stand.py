@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from antiphon.broker import Outgoing, Partition
 from antiphon.processing.state import IMPORTED
@@ -97,12 +99,23 @@ class Deaths:
 
     def __init__(self, at: int, *, after: bool) -> None:
         self.left, self._after = at, after
-        self._write: Callable[..., None] = Owner.write
+        self._dead = False
+        self._write, self._close = Owner.write, Owner.close
 
-    def write(self, owner: Owner, number: int, offset: int, records: list[object]) -> None:
-        if self.left == 0 and not self._after:
-            raise Killed
-        self._write(owner, number, offset, records)
-        if self.left == 0:
-            raise Killed
-        self.left -= 1
+    def strike(self, patch: pytest.MonkeyPatch) -> None:
+        """From now on."""
+
+        def write(owner: Owner, number: int, offset: int, records: Sequence[Outgoing]) -> None:
+            if self.left == 0 and not self._after:
+                self._die()
+            self._write(owner, number, offset, records)
+            if self.left == 0:
+                self._die()
+            self.left -= 1
+
+        patch.setattr(Owner, "write", write)
+        patch.setattr(Owner, "close", lambda owner: None if self._dead else self._close(owner))
+
+    def _die(self) -> None:
+        self._dead = True
+        raise Killed

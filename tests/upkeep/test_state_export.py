@@ -191,8 +191,7 @@ def test_an_import_that_is_killed_anywhere_is_refused_by_workers_and_finished_by
         stand.lose_the_state()
         deaths = Deaths(moment, after=after)
         with monkeypatch.context() as patch:
-            patch.setattr(Owner, "write", _bound(deaths))
-            patch.setattr(Owner, "close", lambda owner: None)
+            deaths.strike(patch)
             with pytest.raises(Killed):
                 imported(stand)
         stand.end_sessions()
@@ -207,10 +206,6 @@ def test_an_import_that_is_killed_anywhere_is_refused_by_workers_and_finished_by
     assert stand.totals() == sorted([1] * 40 + [2])
 
 
-def _bound(deaths: Deaths) -> object:
-    return lambda owner, number, offset, records: deaths.write(owner, number, offset, records)
-
-
 def test_a_half_import_is_not_taken_over_by_another_file(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     exported(stand)
     other = stand.file.with_name("other.state")
@@ -221,9 +216,10 @@ def test_a_half_import_is_not_taken_over_by_another_file(stand: Stand, monkeypat
     stand.lose_the_state()
     deaths = Deaths(3, after=False)
     with monkeypatch.context() as patch:
-        patch.setattr(Owner, "write", _bound(deaths))
+        deaths.strike(patch)
         with pytest.raises(Killed):
             imported(stand)
+    stand.end_sessions()
     with pytest.raises(ConfigurationError, match=r"are not empty: with --replace"):
         import_state(stand.subject, Export(other))
     import_state(stand.subject, Export(other), ImportOptions(replace=True))

@@ -47,6 +47,7 @@ from antiphon.tracing import NoTracing, Tracing
 from antiphon.workflow.host import WorkflowHost
 
 if TYPE_CHECKING:
+    from antiphon.brokers.kafka import KafkaBroker
     from antiphon.stores.sql import SqlStore
     from antiphon.telemetry.logs import LogOptions
 
@@ -74,7 +75,7 @@ def store(settings: Settings) -> SqlStore:
     return SqlStore.open(settings.database_url, secret_file(settings.database_password_file))
 
 
-def kafka(settings: Settings) -> Broker:
+def kafka(settings: Settings) -> KafkaBroker:
     """The cluster that the settings name."""
     from antiphon.brokers.kafka import KafkaBroker
 
@@ -309,6 +310,7 @@ def run_service(app: App, catalogue: Catalogue, settings: Settings) -> int:
     check_topics(cluster, catalogue, topics_of(app, catalogue))
     cluster.close()
     metrics = PrometheusMetrics()
+    broker.report_to(metrics)
     spans = tracing(settings, app.service)
     running = worker(app, broker, settings, metrics, spans)
     server = TelemetryServer(metrics, running.probes(), settings.metrics_host, settings.metrics_port)

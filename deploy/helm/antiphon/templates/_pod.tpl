@@ -1,10 +1,21 @@
 {{/* What the pods of all components and of the set-up Job have in common. */}}
 
-{{/* Takes root. */}}
+{{/* Takes root and name. */}}
 {{- define "antiphon.volumes" -}}
+{{- $login := include "antiphon.login" . | fromYaml -}}
 - name: tmp
   emptyDir:
     sizeLimit: {{ .root.Values.temporarySize }}
+{{- if $login }}
+- name: kafka-login
+  secret:
+    secretName: {{ $login.secret }}
+    {{- /* 0440: for the pod's group alone */}}
+    defaultMode: 288
+    items:
+      - key: {{ $login.key }}
+        path: {{ $login.key }}
+{{- end }}
 {{- if and .root.Values.kafka.tls.enabled .root.Values.kafka.tls.caSecret }}
 - name: kafka-ca
   secret:
@@ -15,10 +26,15 @@
 {{- end }}
 {{- end -}}
 
-{{/* Takes root. */}}
+{{/* Takes root and name. */}}
 {{- define "antiphon.mounts" -}}
 - name: tmp
   mountPath: /tmp
+{{- if include "antiphon.login" . | fromYaml }}
+- name: kafka-login
+  mountPath: /etc/antiphon/kafka-login
+  readOnly: true
+{{- end }}
 {{- if and .root.Values.kafka.tls.enabled .root.Values.kafka.tls.caSecret }}
 - name: kafka-ca
   mountPath: /etc/antiphon/kafka-ca

@@ -60,15 +60,13 @@
 {{- end -}}
 {{- if $login -}}
 {{- $_ := set $options "sasl.mechanism" $login.mechanism -}}
-{{- $_ := set $options "sasl.username" $login.username -}}
-{{- $_ := set $options "sasl.password" "$(SASL_PASSWORD)" }}
+{{- $_ := set $options "sasl.username" $login.username }}
+{{- /* KEDA looks for it here */}}
 - name: SASL_USERNAME
   value: {{ $login.username | quote }}
-- name: SASL_PASSWORD
-  valueFrom:
-    secretKeyRef:
-      name: {{ $login.secret }}
-      key: {{ $login.key }}
+{{- /* a file, since it is read again when the Secret changes */}}
+- name: ANTIPHON_KAFKA_PASSWORD_FILE
+  value: /etc/antiphon/kafka-login/{{ $login.key }}
 {{- end }}
 - name: ANTIPHON_KAFKA
   value: {{ toRawJson $options | quote }}

@@ -96,6 +96,29 @@ def export(
         print(kafka_topics(plans, settings.bootstrap_servers, replicas), end="")
 
 
+@cli.command(epilog=exit_codes("a worker was started meanwhile, or the cluster refused it: run it again"))
+@clearly
+def migrate(
+    partitions: Annotated[int, typer.Option(min=2, help="so many from now on: a multiple of what there is")],
+    to_prefix: Annotated[str, typer.Option(help="what the new topics begin with: antiphon-24.")],
+    app: Apps = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only say what is in the way, and what is to be moved")
+    ] = False,
+    finish: Annotated[bool, typer.Option("--finish", help="remove the old topics")] = False,
+    abandon: Annotated[bool, typer.Option("--abandon", help="go back, before any service has run there")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Move all services, which stand still, to topics with more partitions; when it was interrupted, run it again."""
+    from antiphon.cli.migrating import Verb, migrate_topics
+
+    if finish + abandon + dry_run > 1:
+        raise typer.BadParameter("give one of --dry-run, --finish and --abandon")
+    settings = quiet_settings()
+    verb: Verb = "finish" if finish else "abandon" if abandon else "check" if dry_run else "run"
+    migrate_topics(catalogue(app, settings), settings, (to_prefix, partitions), verb, as_json=as_json)
+
+
 @cli.command("list", epilog=exit_codes())
 @clearly
 def list_(app: Apps = None, as_json: AsJson = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -88,6 +88,10 @@ class Owner:
                     ]
                 )
             self._member.poll(0.05)
+
+    def show(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit offsets of other topics, outside of any transaction (MembershipChanged)."""
+        self._member.commit(offsets)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 

@@ -36,6 +36,27 @@ def read_slice(broker: Broker, state: Partition, group: str, patience: float = P
         return _Reading(admin, reader, state, patience).run()
 
 
+def committed(broker: Broker, at: Partition, start: int | None = None, patience: float = PATIENCE) -> list[Record]:
+    """The committed records of a partition from this offset on (None: its start) to where it ends now.
+
+    Raises BrokerUnavailable as `read_slice` does.
+    """
+    found: list[Record] = []
+    with closing(broker.admin()) as admin, closing(broker.reader(ReaderOptions("upkeep", prompt=True))) as reader:
+        begin = admin.log_starts([at]).result(patience)[at]
+        end = admin.ends([at]).result(patience)[at]
+        begin = begin if start is None else max(begin, start)
+        if begin < end:
+            reader.assign({at: begin})
+            reading = _Reading(admin, reader, at, patience)
+            for record in reading.records():
+                if record is not None and record.offset < end:
+                    found.append(record)
+                elif record is None and reader.position(at) >= end:
+                    break
+    return found
+
+
 class _Reading:
     def __init__(self, admin: Admin, reader: Reader, state: Partition, patience: float) -> None:
         self._admin, self._reader, self._state, self._patience = admin, reader, state, patience
@@ -55,7 +76,7 @@ class _Reading:
         return question([self._state]).result(self._patience)[self._state]
 
     def _read_to(self, end: int) -> None:
-        for record in self._records():
+        for record in self.records():
             if record is not None:
                 self._take(record)
                 if not self._open and record.offset + 1 >= end:
@@ -67,7 +88,7 @@ class _Reading:
                     return
                 end = now
 
-    def _records(self) -> Iterator[Record | None]:
+    def records(self) -> Iterator[Record | None]:
         """Each record, and None after each poll."""
         until, before = time.monotonic() + self._patience, -1
         while True:

@@ -9,6 +9,8 @@ from antiphon.brokers.kafka.login import Login
 from antiphon.brokers.kafka.member import KafkaMember
 from antiphon.brokers.kafka.producer import PlainProducer, TransactionalProducer
 from antiphon.brokers.kafka.reader import KafkaReader
+from antiphon.brokers.kafka.statistics import Statistics
+from antiphon.metrics import Metrics
 from antiphon.profile import Profile, Settings
 from antiphon.secret_file import SecretFile
 
@@ -30,6 +32,10 @@ class KafkaBroker(Broker):
         settings = overrides or {}
         clients = None if password is None else Login(str(settings.get("sasl.username", "")), password)
         self._connection = Connection(profile, bootstrap_servers, settings, clients)
+
+    def report_to(self, metrics: Metrics) -> None:
+        """Members made from now on show there how they reach the cluster."""
+        self._connection.statistics = Statistics(metrics)
 
     def member(self, options: MemberOptions) -> Member:
         return KafkaMember(self._connection, options)

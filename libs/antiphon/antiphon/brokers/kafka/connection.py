@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
+from antiphon.brokers.kafka.statistics import Statistics
 from antiphon.profile import Profile, Settings
 
 LOG = logging.getLogger("antiphon.kafka")
@@ -47,6 +48,7 @@ class Connection:
         self._record_bytes = profile.record_bytes
         self._every: Settings = {**profile.settings.every, "bootstrap.servers": bootstrap_servers}
         self._overrides = overrides
+        self.statistics: Statistics | None = None  # to whom a member tells how it reaches the cluster
 
     def admin(self) -> dict[str, Any]:
         """For questions."""
@@ -54,9 +56,10 @@ class Connection:
 
     def member(self, group: str) -> dict[str, Any]:
         """For a subscribed member, which never fetches and never commits by itself."""
+        told = {} if self.statistics is None else self.statistics.settings
         return self._merged(
             self._settings.member,
-            {"group.id": group, "enable.auto.commit": False, "auto.offset.reset": "error"},
+            {"group.id": group, "enable.auto.commit": False, "auto.offset.reset": "error", **told},
         )
 
     def reader(self, group: str, prompt: bool, committed: bool) -> dict[str, Any]:
