@@ -60,6 +60,8 @@ HEAVY = (
     "fastavro",
     "httpx",
     "jsonschema",
+    "structlog",
+    "opentelemetry",
 )
 
 

@@ -7,9 +7,10 @@ import time
 import pytest
 from opentelemetry.trace import SpanKind, get_current_span
 
-from antiphon import App, Context
+from antiphon import App, Context, Platform, PlatformOptions, SubmitOptions
 from antiphon.broker import Record
 from antiphon.envelope import Envelope
+from antiphon.executors.event_loop import HandlerLimits
 from antiphon.lifecycle import CommandHasFailed
 from antiphon.llm import ChatMessage, Llm, Prompt
 from antiphon.llms.scripted import ScriptedLlm
@@ -18,8 +19,11 @@ from antiphon.tracing import Handling, NoTracing, Tracing
 from tests.hosting.trade import Book, Booked, Trade, TradeWorld
 from tests.processing.bundle_world import embedding_world
 from tests.processing.bundle_world import send as send_texts
+from tests.processing.counting_primes import CountPrimes
+from tests.processing.counting_primes import app as primes
 from tests.processing.embedding import Embedder
 from tests.processing.messages import Calls, Count, Counted, counting
+from tests.processing.threaded import Threaded
 from tests.processing.world import World
 from tests.spans import SPAN, TRACE, TRACEPARENT, Spans, carried, context, failed, ids, linked
 
@@ -167,13 +171,10 @@ def test_what_is_told_of_a_failure_is_below_its_last_attempt() -> None:
     assert ids(sent.parent) == ids(context(spans.one(PROCESS)))
 
 
-def test_one_call_for_many_messages_is_linked_to_all_of_them() -> None:
+def test_one_call_for_many_messages_is_linked_to_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     spans, embedder = Spans("parents"), Embedder()
-    World.tracing = spans.tracing
-    try:
-        world = embedding_world(embedder)
-    finally:
-        World.tracing = NoTracing()
+    monkeypatch.setattr(World, "tracing", spans.tracing)
+    world = embedding_world(embedder)
     send_texts(world, 4)
     handled(world, 4)
     process = spans.one("process antiphon.commands.embedding")
@@ -181,13 +182,26 @@ def test_one_call_for_many_messages_is_linked_to_all_of_them() -> None:
     assert {ids(span.parent) for span in spans.named("send antiphon.events.embedding")} == {ids(context(process))}
 
 
-def test_turns_of_a_workflow_are_linked_to_its_start_and_to_what_they_answer() -> None:
+@pytest.mark.slow
+def test_what_computes_in_another_process_is_traced_like_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
     spans = Spans()
-    TradeWorld.tracing = spans.tracing
-    try:
-        world = TradeWorld(Trade())
-    finally:
-        TradeWorld.tracing = NoTracing()
+    monkeypatch.setattr(World, "tracing", spans.tracing)
+    threaded = Threaded(primes, limits=HandlerLimits(calculators=1))
+    world = threaded.world
+    world.send(world.record(CountPrimes(name="a", below=20), traceparent=TRACEPARENT))
+    threaded.settled(1)
+    threaded.executor.close(5)
+    process = spans.one("process antiphon.commands.primes")
+    assert (linked(process), failed(process)) == ([(TRACE, SPAN)], False)
+    assert {ids(span.parent) for span in spans.named("send antiphon.events.primes")} == {ids(context(process))}
+
+
+def test_turns_of_a_workflow_are_linked_to_its_start_and_to_what_they_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spans = Spans()
+    monkeypatch.setattr(TradeWorld, "tracing", spans.tracing)
+    world = TradeWorld(Trade())
     record = world.record(Book(trip="to the sea"))
     asked = [("ce_replyto", b"antiphon.replies/0"), ("ce_replytoken", b"token")]
     record.headers.extend([*asked, ("traceparent", TRACEPARENT.encode())])
@@ -205,6 +219,23 @@ def test_turns_of_a_workflow_are_linked_to_its_start_and_to_what_they_answer() -
     answer = spans.one("send antiphon.replies")
     assert ids(answer.parent) == ids(context(turns[2]))
     assert linked(spans.one("process antiphon.commands.seats")) == [ids(context(reserve))]
+
+
+@pytest.mark.promise("S3-46")
+async def test_from_the_asker_to_the_last_answer_all_is_one_trace_with_parents() -> None:
+    spans, trade = Spans("parents"), Trade()
+    options = SubmitOptions(correlation_id="order 17", traceparent=TRACEPARENT)
+    async with Platform(*trade.apps, options=PlatformOptions(tracing=spans.tracing)) as bus:
+        assert await bus.execute(Book(trip="to the sea"), options=options) == Booked(seat=1, paid=100)
+    named = {span.name: span for span in spans.ended}
+    assert {ids(context(span))[0] for span in spans.ended} == {TRACE}
+    assert {(span.attributes or {})["messaging.message.conversation_id"] for span in spans.ended} == {"order 17"}
+    asked, seats, charged = (named[f"send antiphon.commands.{name}"] for name in ("trips", "seats", "payments"))
+    assert len(spans.named("turn Book")) == 3
+    assert ids(spans.named("send antiphon.commands.trips")[0].parent) == (TRACE, SPAN)
+    assert asked is not spans.named("send antiphon.commands.trips")[0]  # answers come on the same topic
+    for name, sent in (("seats", seats), ("payments", charged)):
+        assert ids(named[f"process antiphon.commands.{name}"].parent) == ids(context(sent))
 
 
 def test_what_a_handler_asks_of_a_model_is_below_its_attempt_and_says_tokens_but_no_words() -> None:

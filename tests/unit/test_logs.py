@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from antiphon import App, Context, Retry
+from antiphon import App, BatchContext, Context, Retry
 from antiphon.envelope import TENANT
 from antiphon.masking import MASK, conceal
 from antiphon.telemetry.logs import EXECUTIONS, LogOptions, begin_logging
@@ -108,6 +108,26 @@ def test_a_line_of_a_handler_says_which_attempt_of_which_message_it_is(lines: Li
         "trace_id": TRACE,
     }
     assert outside["service"] == here["service"] == "counting"
+
+
+def test_a_line_of_a_batch_handler_says_which_call_it_is(lines: Lines) -> None:
+    lines.begin()
+    app, log = App("counting"), logging.getLogger("counted")
+
+    @app.batch(size=2, within="10ms")
+    def count(commands: list[Count], ctx: BatchContext) -> list[Counted]:
+        log.info("here")
+        return [Counted(name=command.name, total=1) for command in commands]
+
+    world = World(app, partitions=1)
+    world.worker(app)
+    world.serve()
+    world.send(world.record(Count(name="a")), world.record(Count(name="b")))
+    world.turn(20)
+    [here] = lines.of("counted")
+    told = {key: here[key] for key in ("service", "handler", "topic", "messages")}
+    name = count.__qualname__
+    assert told == {"service": "counting", "handler": name, "topic": "antiphon.commands.counting", "messages": 2}
 
 
 @pytest.mark.promise("S0-48")

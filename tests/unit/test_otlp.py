@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,12 @@ async def test_models_are_traced_where_the_process_is() -> None:
         spans = bootstrap.tracing(read_settings(traces=url), "counting")
         assert isinstance(bootstrap.llm(settings, tracing=spans), TracedLlm)
         spans.close()
+
+
+def test_without_the_extra_the_start_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "antiphon.telemetry.opentelemetry", None)
+    with pytest.raises(ConfigurationError, match=r"antiphon\[otel\]"):
+        bootstrap.tracing(read_settings(traces="http://127.0.0.1:1/v1/traces"), "counting")
 
 
 def test_without_an_endpoint_nothing_is_traced() -> None:

@@ -40,7 +40,6 @@ from antiphon.status.measures import ProjectionMeasures, StandingMeasures, conne
 from antiphon.status.projector import Projector, ProjectorParts
 from antiphon.status.pruning import Pruning
 from antiphon.store import Store
-from antiphon.telemetry.logs import LogOptions, begin_child, begin_logging
 from antiphon.telemetry.prometheus import PrometheusMetrics
 from antiphon.telemetry.server import Probes, TelemetryServer
 from antiphon.topics import TopicNames
@@ -50,6 +49,7 @@ from antiphon.workflow.host import WorkflowHost
 if TYPE_CHECKING:
     from antiphon.brokers.kafka import KafkaBroker
     from antiphon.stores.sql import SqlStore
+    from antiphon.telemetry.logs import LogOptions
 
 log = logging.getLogger(__name__)
 LAG_INTERVAL = 5.0  # seconds between two looks at the projection's lag
@@ -180,6 +180,8 @@ def until_signalled() -> threading.Event:
 
 def begin_process(settings: Settings, service: str = "") -> None:
     """What every process of ours does first; `service` stands in its log lines."""
+    from antiphon.telemetry.logs import begin_logging  # structlog would add a third to the time of `antiphon send`
+
     conceal(*secrets(settings))
     begin_logging(log_options(settings, service))
     sys.setswitchinterval(SWITCH)
@@ -190,6 +192,8 @@ def begin_process(settings: Settings, service: str = "") -> None:
 
 def log_options(settings: Settings, service: str = "") -> LogOptions:
     """How this process logs."""
+    from antiphon.telemetry.logs import LogOptions
+
     told = settings.log_level, settings.log_format, settings.log_executions
     return LogOptions(*told, service=service, replica=settings.replica)
 
@@ -237,6 +241,8 @@ def worker(
     app: App, broker: Broker, settings: Settings, metrics: PrometheusMetrics, tracing: Tracing | None = None
 ) -> RunningWorker:
     """A worker of this app with threads of its own."""
+    from antiphon.telemetry.logs import begin_child
+
     tracing = tracing or NoTracing()
     app.closed, app.metrics, app.tracing = True, metrics, tracing
     begin = partial(begin_child, log_options(settings, app.service), secrets(settings))

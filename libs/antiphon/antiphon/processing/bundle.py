@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from antiphon.attempt import current_attempt
 from antiphon.bundle import Failed
 from antiphon.context import BatchContext, Context
 from antiphon.errors import Permanent
@@ -45,6 +46,11 @@ class Bundle(Work):
         for delivery in self.deliveries:
             delivery.extend = extend
 
+    def labels(self) -> dict[str, str | int]:
+        """What log lines say of the call: who handles how many."""
+        first = self.deliveries[0].labels()
+        return {name: first[name] for name in ("service", "handler", "topic")} | {"messages": len(self.deliveries)}
+
     def _trace(self) -> None:
         """One span for the call, joined to all of its messages; what follows from any of them is below it."""
         span = self._span = self.deliveries[0].span_of_call(self.deliveries)
@@ -57,6 +63,7 @@ class Bundle(Work):
             self._span = None
 
     def _prepare(self) -> tuple[list[Any], BundleContext]:
+        current_attempt.set(self)
         self._trace()
         messages, contexts = [], []
         for delivery in self.deliveries:
