@@ -55,8 +55,8 @@ def _drawn(panel: Panel) -> TimeSeries:
     drawn = drawn.span(WIDTH).height(HEIGHT).fill_opacity(10)
     legend = VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM).show_legend(True)
     drawn = drawn.legend(legend).tooltip(VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
-    for number, (query, legend) in enumerate(panel.queries):
-        drawn = drawn.with_target(Dataquery().expr(query).legend_format(legend).ref_id(chr(ord("A") + number)))
+    for number, (query, name) in enumerate(panel.queries):
+        drawn = drawn.with_target(Dataquery().expr(query).legend_format(name).ref_id(chr(ord("A") + number)))
     return drawn
 
 
