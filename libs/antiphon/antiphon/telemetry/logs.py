@@ -93,6 +93,7 @@ class _Origin:
 
     def __call__(self, _: Any, __: str, event: EventDict) -> EventDict:
         event.pop("message", None)  # the text once more, where another handler has formatted the record before
+        event.pop("color_message", None)  # and uvicorn's text for terminals
         attempt = current_attempt.get()
         if attempt is not None:
             for name, value in attempt.labels().items():
