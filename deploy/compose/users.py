@@ -60,7 +60,8 @@ def of_service(app: App, catalogue: Catalogue) -> Iterator[Right]:
     names, mine = catalogue.installation.names, slice_topics(app, catalogue.installation)
     sources = {*mine.sources, *([mine.state] if mine.state else []), names.cancels, names.control, names.schemas}
     yield from one(TOPIC, sources, READ)
-    read_only = {names.control} if app.workflows else {names.control, names.cancels}  # workflows cancel what they called
+    # workflows cancel what they have called
+    read_only = {names.control} if app.workflows else {names.control, names.cancels}
     yield from one(TOPIC, topics_of(app, catalogue) - read_only, WRITE)
     yield all_of(TOPIC, f"{names.prefix}commands.", WRITE)
     yield all_of(TOPIC, f"{names.prefix}events.", WRITE)
