@@ -66,7 +66,7 @@ class SimulatedExecutor(Executor):
             run.expires = now + work.timeout
         try:
             if not work.asynchronous:
-                work.call()
+                run.context.run(work.call)
             elif self._drive(run, now):
                 return
         except Exception as error:
