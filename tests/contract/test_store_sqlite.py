@@ -13,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 
 from antiphon.errors import ConfigurationError, StoreUnavailable
 from antiphon.store import Store
+from antiphon.stores import database
 from antiphon.stores.database import VERSION_TABLE, connect, migrate
 from antiphon.stores.schema import TABLES
 from antiphon.stores.sql import SqlStore
@@ -112,3 +113,13 @@ class TestSqliteStore(StoreContract):
     def test_a_database_that_cannot_serve_is_refused(self, url: str) -> None:
         with pytest.raises(ConfigurationError):
             SqlStore.open(url)
+
+
+def test_a_writer_that_does_not_get_its_turn_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SqlStore.open(f"sqlite:///{tmp_path / 'read-side.sqlite3'}")
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
+    with store.fold("commands", store.progress("commands")), ThreadPoolExecutor(1) as pool:
+        late = pool.submit(store.submit, submission())
+        with pytest.raises(StoreUnavailable, match="written to by others"):
+            late.result(10)
+    store.close()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from alembic import command
 from alembic.config import Config
@@ -27,6 +29,8 @@ LOG = logging.getLogger(__name__)
 logging.getLogger("alembic").setLevel(logging.WARNING)  # what it does is told in one line of ours
 VERSION_TABLE = "antiphon_schema_version"
 BUSY_SECONDS = 10
+# of SQLite's engines: writers that meet sleep and look again, some of them for a second, where this queue takes turns
+_WRITERS: WeakKeyDictionary[Engine, threading.Lock] = WeakKeyDictionary()
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x616E7469  # any number that all replicas share
 
@@ -47,6 +51,7 @@ def connect(url: str, password: SecretFile | None = None) -> Engine:
     if address.database in (None, "", ":memory:"):
         raise ConfigurationError(["a SQLite database in memory has one connection: name a file, sqlite:///status.db"])
     engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS})
+    _WRITERS[engine] = threading.Lock()
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     return engine
@@ -93,8 +98,22 @@ def insert(engine: Engine, table: Table) -> sqlite.Insert | postgresql.Insert:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes (StoreUnavailable when the database does not answer)."""
-    with _translated(engine), engine.begin() as connection:
+    with _in_turn(engine), _translated(engine), engine.begin() as connection:
         yield connection
+
+
+@contextmanager
+def _in_turn(engine: Engine) -> Iterator[None]:
+    lock = _WRITERS.get(engine)
+    if lock is None:
+        yield
+        return
+    if not lock.acquire(timeout=BUSY_SECONDS):
+        raise StoreUnavailable(f"{engine.url.render_as_string()} was written to by others for {BUSY_SECONDS} s")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
